@@ -1,0 +1,373 @@
+//! What can be wrong, with what was expected and what was found.
+
+use core::convert::Infallible;
+use core::fmt;
+
+use crate::fmt::Text;
+use crate::network::MAX_LAYERS;
+use crate::shape::Shape;
+
+/// Why a layer cannot be added to a network.
+///
+/// In a `const` network it is the compiler's error, at the line of the call; [`Network::try_push`](crate::Network::try_push) returns it.
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A size that must be at least 1 is 0.
+    Zero {
+        /// The layer.
+        layer: &'static str,
+        /// The size.
+        what: &'static str,
+    },
+    /// The layer takes a flat vector, and its input is an image: add `flatten` before it.
+    NotFlat {
+        /// The layer.
+        layer: &'static str,
+        /// Its input.
+        input: Shape,
+    },
+    /// A size does not fit the number that holds it.
+    TooLarge {
+        /// The layer.
+        layer: &'static str,
+        /// The size.
+        what: &'static str,
+        /// The largest that fits.
+        most: usize,
+        /// What was asked for.
+        found: usize,
+    },
+    /// The network has its largest number of layers already.
+    TooManyLayers,
+    /// A number is outside its range.
+    OutOfRange {
+        /// The layer.
+        layer: &'static str,
+        /// The number.
+        what: &'static str,
+        /// The range.
+        range: &'static str,
+    },
+    /// The call changes something that the layer before it does not have.
+    HasNo {
+        /// The layer; `network` where there is none yet.
+        layer: &'static str,
+        /// What it does not have.
+        what: &'static str,
+    },
+}
+
+impl BuildError {
+    const fn text(self) -> Text {
+        let text = Text::new();
+        match self {
+            Self::Zero { layer, what } => text
+                .text(layer)
+                .text(": ")
+                .text(what)
+                .text(" is 0, expected at least 1"),
+            Self::NotFlat { layer, input } => text
+                .text(layer)
+                .text(": expected a flat input, found ")
+                .shape(input)
+                .text("; call flatten() before it"),
+            Self::TooLarge {
+                layer,
+                what,
+                most,
+                found,
+            } => text
+                .text(layer)
+                .text(": ")
+                .text(what)
+                .text(" is ")
+                .number(found)
+                .text(", expected at most ")
+                .number(most),
+            Self::TooManyLayers => text
+                .text("network: expected at most ")
+                .number(MAX_LAYERS)
+                .text(" layers"),
+            Self::OutOfRange { layer, what, range } => text
+                .text(layer)
+                .text(": expected ")
+                .text(what)
+                .text(" in ")
+                .text(range),
+            Self::HasNo { layer, what } => text.text(layer).text(": has no ").text(what),
+        }
+    }
+
+    /// Ends the constant's evaluation with the error as the compiler's message.
+    #[track_caller]
+    pub(crate) const fn panic(self) -> ! {
+        panic!("{}", self.text().as_str())
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text().as_str())
+    }
+}
+
+impl core::error::Error for BuildError {}
+
+/// A buffer that the user owns and hands to a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Buffer {
+    /// The weights of the network.
+    Weights,
+    /// The gradients of its trainable weights.
+    Gradients,
+    /// The state of the optimizer.
+    OptimizerState,
+    /// The workspace of a session.
+    Workspace,
+    /// A copy of the best weights so far.
+    Best,
+    /// One or more input samples.
+    Input,
+    /// The bytes of stored weights.
+    StoredWeights,
+    /// The classes of a confusion matrix.
+    ConfusionMatrix,
+}
+
+impl fmt::Display for Buffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Weights => "weights",
+            Self::Gradients => "gradients",
+            Self::OptimizerState => "optimizer state",
+            Self::Workspace => "workspace",
+            Self::Best => "best weights",
+            Self::Input => "input",
+            Self::StoredWeights => "stored weights",
+            Self::ConfusionMatrix => "confusion matrix",
+        })
+    }
+}
+
+/// What was not a finite number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Quantity {
+    /// The mean loss of a minibatch.
+    Loss,
+    /// A gradient of a minibatch.
+    Gradient,
+    /// A weight after the update; it kept its value from before.
+    Weight,
+}
+
+/// Everything that can go wrong after a network is built.
+///
+/// `D` is the error of the [`Dataset`](crate::dataset::Dataset) that is read; a call that reads none keeps the default.
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Error<D = Infallible> {
+    /// The network cannot be built.
+    Build(BuildError),
+    /// A buffer does not have the length that the network needs.
+    Length {
+        /// The buffer.
+        buffer: Buffer,
+        /// The elements that it must have (at least, for a workspace).
+        expected: usize,
+        /// The elements that it has.
+        found: usize,
+    },
+    /// A label is not below the number of the network's outputs.
+    Label {
+        /// The sample's index in the data set.
+        sample: usize,
+        /// The number of classes.
+        classes: usize,
+        /// The label.
+        found: usize,
+    },
+    /// A data set or a minibatch has no samples.
+    Empty,
+    /// A sample's input or target, or a prediction, is not a finite number.
+    NonFiniteSample {
+        /// The sample's index in the data set.
+        sample: usize,
+    },
+    /// Training met a NaN or an infinity and stopped; no weight was changed by it.
+    NonFinite {
+        /// What was not finite.
+        quantity: Quantity,
+        /// The optimizer step, counted from 1.
+        step: u32,
+    },
+    /// A setting is outside its range.
+    OutOfRange {
+        /// The setting.
+        what: &'static str,
+        /// The range.
+        range: &'static str,
+    },
+    /// Packed samples are not what their header says.
+    Packed {
+        /// What is wrong.
+        what: &'static str,
+        /// What was expected.
+        expected: usize,
+        /// What was found.
+        found: usize,
+    },
+    /// An index is past the end of a data set.
+    Index {
+        /// The data set's length.
+        len: usize,
+        /// The index.
+        found: usize,
+    },
+    /// The memory plan does not fit its buffers: a custom layer changed its sizes.
+    Plan,
+    /// The data set could not be read.
+    Dataset(D),
+}
+
+impl Error {
+    /// The same error where a data set is read as well.
+    pub(crate) fn widen<D>(self) -> Error<D> {
+        match self {
+            Self::Build(error) => Error::Build(error),
+            Self::Length {
+                buffer,
+                expected,
+                found,
+            } => Error::Length {
+                buffer,
+                expected,
+                found,
+            },
+            Self::Label {
+                sample,
+                classes,
+                found,
+            } => Error::Label {
+                sample,
+                classes,
+                found,
+            },
+            Self::Empty => Error::Empty,
+            Self::NonFiniteSample { sample } => Error::NonFiniteSample { sample },
+            Self::NonFinite { quantity, step } => Error::NonFinite { quantity, step },
+            Self::OutOfRange { what, range } => Error::OutOfRange { what, range },
+            Self::Packed {
+                what,
+                expected,
+                found,
+            } => Error::Packed {
+                what,
+                expected,
+                found,
+            },
+            Self::Index { len, found } => Error::Index { len, found },
+            Self::Plan => Error::Plan,
+            Self::Dataset(never) => match never {},
+        }
+    }
+
+    pub(crate) const fn check_length(
+        buffer: Buffer,
+        expected: usize,
+        found: usize,
+    ) -> Result<(), Self> {
+        if expected == found {
+            Ok(())
+        } else {
+            Err(Self::Length {
+                buffer,
+                expected,
+                found,
+            })
+        }
+    }
+}
+
+impl From<BuildError> for Error {
+    fn from(error: BuildError) -> Self {
+        Self::Build(error)
+    }
+}
+
+impl<D: fmt::Display> fmt::Display for Error<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Build(error) => error.fmt(f),
+            Self::Length {
+                buffer: Buffer::Workspace,
+                expected,
+                found,
+            } => write!(
+                f,
+                "workspace: expected at least {expected} elements, found {found}"
+            ),
+            Self::Length {
+                buffer: Buffer::ConfusionMatrix,
+                expected,
+                found,
+            } => write!(
+                f,
+                "confusion matrix: expected 1 to {expected} classes, found {found}"
+            ),
+            Self::Length {
+                buffer,
+                expected,
+                found,
+            } => write!(f, "{buffer}: expected {expected} elements, found {found}"),
+            Self::Label {
+                sample,
+                classes,
+                found,
+            } => write!(
+                f,
+                "sample {sample}: expected a label below {classes}, found {found}"
+            ),
+            Self::Empty => f.write_str("expected at least 1 sample, found none"),
+            Self::NonFiniteSample { sample } => {
+                write!(
+                    f,
+                    "sample {sample}: expected finite values, found NaN or infinity"
+                )
+            }
+            Self::NonFinite { quantity, step } => {
+                let quantity = match quantity {
+                    Quantity::Loss => "loss",
+                    Quantity::Gradient => "gradient",
+                    Quantity::Weight => "weight",
+                };
+                write!(
+                    f,
+                    "step {step}: expected a finite {quantity}, found NaN or infinity; the weights are the last finite ones"
+                )
+            }
+            Self::OutOfRange { what, range } => write!(f, "expected {what} in {range}"),
+            Self::Packed {
+                what,
+                expected,
+                found,
+            } => write!(
+                f,
+                "packed images: {what}: expected {expected}, found {found}"
+            ),
+            Self::Index { len, found } => {
+                write!(f, "expected a sample index below {len}, found {found}")
+            }
+            Self::Plan => f.write_str("a custom layer asked for other sizes than were planned"),
+            Self::Dataset(error) => write!(f, "data set: {error}"),
+        }
+    }
+}
+
+impl<D: core::error::Error> core::error::Error for Error<D> {}

@@ -1,0 +1,91 @@
+//! Inference.
+
+use crate::error::{Buffer, BuildError, Error};
+use crate::layers::Mode;
+use crate::plan::Graph;
+use crate::workspace::{Passes, Source, Workspace};
+
+/// Runs a trained network.
+///
+/// A small handle over memory that the user owns: the weights, which may lie in flash, and a workspace of
+/// [`Network::inference_workspace`](crate::Network::inference_workspace) elements for every sample that is run at once.
+///
+/// ```
+/// use lightlayers::{Inference, Model, Network};
+///
+/// struct Xor;
+///
+/// impl Model for Xor {
+///     const NET: Network = Network::features(2).dense(2).relu().dense(1);
+/// }
+///
+/// // relu(a + b) - 2 · relu(a + b - 1)
+/// static WEIGHTS: [f32; Xor::NET.weights()] = [1.0, 1.0, 1.0, 1.0, 0.0, -1.0, 1.0, -2.0, 0.0];
+///
+/// let mut workspace = [0.0; Xor::NET.inference_workspace()];
+/// let mut inference = Inference::new(Xor, &WEIGHTS, &mut workspace)?;
+/// assert_eq!(inference.run(&[1.0, 0.0])?, [1.0]);
+/// assert_eq!(inference.run(&[1.0, 1.0])?, [0.0]);
+/// # Ok::<(), lightlayers::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Inference<'m, G> {
+    graph: G,
+    weights: &'m [f32],
+    workspace: Workspace<'m>,
+}
+
+impl<'m, G: Graph> Inference<'m, G> {
+    /// A session of `graph`, a [`Model`](crate::Model) or a `&`[`Plan`](crate::Plan).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Length`] if a buffer does not have the length that the network needs.
+    pub fn new(graph: G, weights: &'m [f32], workspace: &'m mut [f32]) -> Result<Self, Error> {
+        let sizes = graph.sizes();
+        check_layers(&graph)?;
+        Error::check_length(Buffer::Weights, sizes.weights, weights.len())?;
+        let workspace = Workspace::new(workspace, sizes.inference)?;
+        Ok(Self {
+            graph,
+            weights,
+            workspace,
+        })
+    }
+
+    /// The outputs of one sample, or of as many samples one after another as the workspace has room for.
+    ///
+    /// Costs [`Network::multiply_accumulates`](crate::Network::multiply_accumulates) for each sample.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Length`] if `input` is not a whole number of samples, at least one and at most the workspace's.
+    pub fn run(&mut self, input: &[f32]) -> Result<&[f32], Error> {
+        let sizes = self.graph.sizes();
+        let batch = (input.len() / sizes.input.max(1)).clamp(1, self.workspace.capacity());
+        Error::check_length(Buffer::Input, batch * sizes.input, input.len())?;
+        let passes = Passes {
+            graph: &self.graph,
+            weights: self.weights,
+            batch,
+        };
+        let output = passes.forward(
+            &mut self.workspace,
+            self.graph.inference_slots(),
+            Source::Outside(input),
+            Mode::Inference,
+        )?;
+        self.workspace.tensor(output, batch)
+    }
+}
+
+/// A network without layers computes nothing.
+pub(crate) fn check_layers<G: Graph>(graph: &G) -> Result<(), Error> {
+    if graph.layers().is_empty() {
+        return Err(Error::Build(BuildError::HasNo {
+            layer: "network",
+            what: "layers",
+        }));
+    }
+    Ok(())
+}

@@ -1,0 +1,11 @@
+//! Plain functions over slices that do the arithmetic. They know neither networks nor layers.
+//!
+//! **The same bits everywhere**: each function's documentation says in which order the terms of one output element are added. Every
+//! path keeps that order, with a separate multiplication and addition: lanes of vectors and threads go across independent
+//! output elements, never across the terms of one sum.
+//!
+//! Without the feature `std` the plain code in this folder is all there is. With it, `vector` holds the same functions for
+//! the widest vectors of the processor.
+
+pub(crate) mod elementwise;
+pub(crate) mod matrix;

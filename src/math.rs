@@ -1,0 +1,48 @@
+//! Functions that `core` does not have, from `libm`: the same bits on every target.
+//!
+//! With the feature `micromath` they are smaller and less accurate, and their bits are those of `micromath`.
+//! No other file knows either crate.
+
+macro_rules! functions {
+    ($($(#[$doc:meta])* $name:ident($($x:ident),+) = $libm:ident, $micromath:ident;)*) => {$(
+        $(#[$doc])*
+        #[inline]
+        pub fn $name($($x: f32),+) -> f32 {
+            #[cfg(not(feature = "micromath"))]
+            return libm::$libm($($x),+);
+            #[cfg(feature = "micromath")]
+            return micromath::F32Ext::$micromath($($x),+);
+        }
+    )*};
+}
+
+functions! {
+    /// `e` to the power `x`.
+    exp(x) = expf, exp;
+    /// The natural logarithm.
+    ln(x) = logf, ln;
+    /// The cosine of an angle in radians.
+    cos(x) = cosf, cos;
+    /// The hyperbolic tangent.
+    tanh(x) = tanhf, tanh;
+}
+
+/// The square root, correctly rounded.
+#[inline]
+pub fn sqrt(x: f32) -> f32 {
+    libm::sqrtf(x)
+}
+
+/// `base` to a whole power, by repeated squaring.
+#[inline]
+pub fn powi(base: f32, mut exponent: u32) -> f32 {
+    let (mut result, mut power) = (1.0, base);
+    while exponent > 0 {
+        if exponent & 1 == 1 {
+            result *= power;
+        }
+        power *= power;
+        exponent >>= 1;
+    }
+    result
+}

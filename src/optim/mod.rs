@@ -1,0 +1,43 @@
+//! Optimizers: how the gradients change the weights.
+
+mod adam;
+mod sgd;
+
+pub use adam::{Adam, AdamW};
+pub use sgd::{Momentum, Sgd};
+
+/// The rule of one optimizer step, after Keras 3.
+pub trait Optimizer {
+    /// Elements of state for every trainable weight.
+    const STATE: usize;
+
+    /// Changes `weights` by one step; `step` counts from 1.
+    ///
+    /// `state` holds [`STATE`](Self::STATE) elements per weight, all 0 before the first step. It is called once for every run
+    /// of weights that learn, each with its own part of the state.
+    ///
+    /// Returns false if a new weight is not finite; that weight keeps its value.
+    fn update(&self, step: Step, weights: &mut [f32], gradients: &[f32], state: &mut [f32])
+    -> bool;
+}
+
+/// Where training stands.
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Step {
+    /// The optimizer step, counted from 1.
+    pub number: u32,
+    /// The learning rate.
+    pub rate: f32,
+}
+
+/// Moves a weight, unless the result is not finite.
+#[inline(always)]
+fn subtract(weight: &mut f32, change: f32) -> bool {
+    let moved = *weight - change;
+    let finite = moved.is_finite();
+    if finite {
+        *weight = moved;
+    }
+    finite
+}

@@ -1,0 +1,580 @@
+//! The memory planner: where each tensor of a session lies in its workspace, worked out while compiling.
+//!
+//! Offsets are elements per sample; a session multiplies them by the samples that its workspace holds. Two tensors share a
+//! place if they are never needed at the same time:
+//!
+//! - Layers that change one value at a time (activations, dropout) work in place where nobody else reads their input.
+//! - In training, a layer's input is kept only if its own backward pass reads it. The gradients of its weights are computed first;
+//!   then its input's gradient may take the input's place.
+//! - Nothing is kept, and nothing flows back, below the lowest layer that learns.
+
+use crate::layers::{Kinds, Needs, Until, needs};
+use crate::network::{Layer, MAX_LAYERS, Network};
+
+/// A network that is known while compiling.
+///
+/// The implementing type is a zero-sized name for the constant. Through it the compiler sees which layers the network uses, and the
+/// code of all others is left out of the firmware.
+///
+/// ```
+/// use lightlayers::{Inference, Model, Network};
+///
+/// struct Digits;
+///
+/// impl Model for Digits {
+///     const NET: Network = Network::features(64).light_dense(10, 4);
+/// }
+///
+/// let weights = [0.0; Digits::NET.weights()];
+/// let mut workspace = [0.0; Digits::NET.inference_workspace()];
+/// let inference = Inference::new(Digits, &weights, &mut workspace);
+/// assert!(inference.is_ok());
+/// ```
+pub trait Model {
+    /// The network.
+    const NET: Network;
+}
+
+/// What a session runs: any [`Model`], or a `&`[`Plan`] that was made at run time.
+pub trait Graph: sealed::Graph {}
+
+impl<T: sealed::Graph> Graph for T {}
+
+pub(crate) mod sealed {
+    use super::{BackwardSlot, ForwardSlot, Sizes};
+    use crate::layers::Kinds;
+    use crate::network::Layer;
+
+    pub trait Graph {
+        /// The kinds of layers whose code is linked.
+        const USES: Kinds;
+        /// False if no layer has an L2 penalty.
+        const PENALIZES: bool;
+
+        fn layers(&self) -> &[Layer];
+        fn inference_slots(&self) -> &[ForwardSlot];
+        fn training_slots(&self) -> &[ForwardSlot];
+        fn backward_slots(&self) -> &[BackwardSlot];
+        fn sizes(&self) -> Sizes;
+    }
+}
+
+/// Marks a tensor that has no place in the workspace.
+pub(crate) const NOWHERE: u32 = u32::MAX;
+
+/// Where a layer's forward pass writes.
+#[derive(Clone, Copy, Debug)]
+pub struct ForwardSlot {
+    pub(crate) output: u32,
+    /// What is kept for backward, or scratch.
+    pub(crate) saved: u32,
+}
+
+/// Where a layer's backward pass reads and writes.
+#[derive(Clone, Copy, Debug)]
+pub struct BackwardSlot {
+    /// The gradient of the layer's output; nowhere if nothing learns from it.
+    pub(crate) gradient: u32,
+    pub(crate) scratch: u32,
+}
+
+/// The lengths that a session checks its buffers against.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    pub(crate) weights: usize,
+    pub(crate) trainable: usize,
+    pub(crate) input: usize,
+    pub(crate) output: usize,
+    /// Elements of workspace per sample.
+    pub(crate) inference: usize,
+    pub(crate) training: usize,
+    /// Where the samples and their targets lie in the workspace of training.
+    pub(crate) training_input: usize,
+    pub(crate) training_target: usize,
+}
+
+/// A network with its memory plan: what a session needs of a network that is only known at run time.
+///
+/// ```
+/// use lightlayers::{Inference, Network, Plan};
+///
+/// for rank in 1..=4 {
+///     let net = Network::features(64).light_dense(10, rank);
+///     let plan = Plan::new(&net);
+///     let weights = vec![0.0; net.weights()];
+///     let mut workspace = vec![0.0; net.inference_workspace()];
+///     let mut inference = Inference::new(&plan, &weights, &mut workspace)?;
+///     assert_eq!(inference.run(&[0.5; 64])?, [0.0; 10]);
+/// }
+/// # Ok::<(), lightlayers::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Plan {
+    network: Network,
+    inference: [ForwardSlot; MAX_LAYERS],
+    training: [ForwardSlot; MAX_LAYERS],
+    backward: [BackwardSlot; MAX_LAYERS],
+    sizes: Sizes,
+}
+
+impl Plan {
+    /// Plans the memory of a network.
+    pub const fn new(network: &Network) -> Self {
+        let inference = Planner::inference(network);
+        let training = Planner::training(network);
+        Self {
+            network: *network,
+            inference: inference.forward,
+            training: training.forward,
+            backward: training.backward,
+            sizes: Sizes {
+                weights: network.weights(),
+                trainable: network.trainable_weights(),
+                input: network.input_shape().len(),
+                output: network.output_shape().len(),
+                inference: inference.peak,
+                training: training.peak,
+                training_input: training.input,
+                training_target: training.target,
+            },
+        }
+    }
+
+    /// The network.
+    pub const fn network(&self) -> &Network {
+        &self.network
+    }
+}
+
+impl Network {
+    /// The elements of workspace that inference of one sample needs; its bytes are 4 times as many.
+    pub const fn inference_workspace(&self) -> usize {
+        Planner::inference(self).peak
+    }
+
+    /// The elements of workspace that training needs for `batch` samples at a time; its bytes are 4 times as many.
+    ///
+    /// The samples, their targets, activations, gradients of activations and what backward needs; not the weights, their
+    /// gradients and the optimizer's state.
+    pub const fn training_workspace(&self, batch: usize) -> usize {
+        Planner::training(self).peak * batch
+    }
+}
+
+struct Planned<M>(core::marker::PhantomData<M>);
+
+impl<M: Model> Planned<M> {
+    const PLAN: Plan = Plan::new(&M::NET);
+}
+
+impl sealed::Graph for &Plan {
+    const USES: Kinds = Kinds::ALL;
+    const PENALIZES: bool = true;
+
+    fn layers(&self) -> &[Layer] {
+        self.network.layers()
+    }
+
+    fn inference_slots(&self) -> &[ForwardSlot] {
+        &self.inference
+    }
+
+    fn training_slots(&self) -> &[ForwardSlot] {
+        &self.training
+    }
+
+    fn backward_slots(&self) -> &[BackwardSlot] {
+        &self.backward
+    }
+
+    fn sizes(&self) -> Sizes {
+        self.sizes
+    }
+}
+
+/// A table with exactly as many entries as the network has layers: an array's length cannot be a generic constant, but the
+/// choice of one among all lengths can be, and the others are not linked.
+macro_rules! exact_table {
+    ($model:ty, $all:expr, $($len:literal)*) => {
+        match const { <$model>::NET.len() } {
+            $($len => const { &truncated::<_, $len>($all) },)*
+            _ => &[],
+        }
+    };
+}
+
+macro_rules! exact {
+    ($model:ty, $all:expr) => {
+        exact_table!($model, $all,
+            1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32
+            33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63 64)
+    };
+}
+
+const fn truncated<T: Copy, const LEN: usize>(all: &[T; MAX_LAYERS]) -> [T; LEN] {
+    match all.first_chunk::<LEN>() {
+        Some(table) => *table,
+        None => panic!("no table is longer than a network"),
+    }
+}
+
+impl<M: Model> sealed::Graph for M {
+    const USES: Kinds = M::NET.kinds();
+    const PENALIZES: bool = M::NET.penalizes();
+
+    fn layers(&self) -> &[Layer] {
+        exact!(M, &Planned::<M>::PLAN.network.layers)
+    }
+
+    fn inference_slots(&self) -> &[ForwardSlot] {
+        exact!(M, &Planned::<M>::PLAN.inference)
+    }
+
+    fn training_slots(&self) -> &[ForwardSlot] {
+        exact!(M, &Planned::<M>::PLAN.training)
+    }
+
+    fn backward_slots(&self) -> &[BackwardSlot] {
+        exact!(M, &Planned::<M>::PLAN.backward)
+    }
+
+    fn sizes(&self) -> Sizes {
+        const { Planned::<M>::PLAN.sizes }
+    }
+}
+
+/// A tensor's need for memory: elements per sample, from its first to its last tick.
+#[derive(Clone, Copy)]
+struct Lifetime {
+    size: usize,
+    first: usize,
+    last: usize,
+    offset: usize,
+    placed: bool,
+}
+
+/// Value, gradient, kept and scratch elements for each layer, and the samples and their targets.
+const MAX_TENSORS: usize = 4 * MAX_LAYERS + 2;
+
+/// Stands for "no tensor" among the indices of lifetimes.
+const NONE: usize = usize::MAX;
+
+/// Lifetimes, and then their places.
+///
+/// Time is counted in ticks: in inference a tick per layer; in training one to read the samples, one per layer forward, one for the
+/// loss, and two per layer backward (see [`Schedule`]).
+struct Planner {
+    tensors: [Lifetime; MAX_TENSORS],
+    len: usize,
+}
+
+/// The result of planning.
+struct Places {
+    forward: [ForwardSlot; MAX_LAYERS],
+    backward: [BackwardSlot; MAX_LAYERS],
+    input: usize,
+    target: usize,
+    peak: usize,
+}
+
+/// The ticks of training a network.
+#[derive(Clone, Copy)]
+struct Schedule {
+    layers: usize,
+    /// The lowest layer that learns; there is no backward pass below it.
+    lowest: usize,
+}
+
+impl Schedule {
+    const READ: usize = 0;
+
+    const fn of(network: &Network) -> Self {
+        let layers = network.layers();
+        let mut lowest = 0;
+        while lowest < layers.len() && !layers[lowest].learns() {
+            lowest += 1;
+        }
+        Self {
+            layers: layers.len(),
+            lowest,
+        }
+    }
+
+    const fn forward(self, layer: usize) -> usize {
+        1 + layer
+    }
+
+    const fn loss(self) -> usize {
+        1 + self.layers
+    }
+
+    const fn weight_gradients(self, layer: usize) -> usize {
+        self.loss() + 1 + 2 * (self.layers - 1 - layer)
+    }
+
+    const fn input_gradient(self, layer: usize) -> usize {
+        self.weight_gradients(layer) + 1
+    }
+
+    const fn goes_back_to(self, layer: usize) -> bool {
+        layer >= self.lowest
+    }
+
+    const fn goes_back_through(self, layer: usize) -> bool {
+        layer > self.lowest
+    }
+
+    /// The last tick of a layer's backward pass, or of its forward pass if it has none.
+    const fn end_of(self, layer: usize) -> usize {
+        if self.goes_back_through(layer) {
+            self.input_gradient(layer)
+        } else if self.goes_back_to(layer) {
+            self.weight_gradients(layer)
+        } else {
+            self.forward(layer)
+        }
+    }
+}
+
+impl Planner {
+    const fn new() -> Self {
+        let none = Lifetime {
+            size: 0,
+            first: 0,
+            last: 0,
+            offset: 0,
+            placed: false,
+        };
+        Self {
+            tensors: [none; MAX_TENSORS],
+            len: 0,
+        }
+    }
+
+    const fn add(&mut self, size: usize, first: usize, last: usize) -> usize {
+        if size == 0 {
+            return NONE;
+        }
+        self.tensors[self.len] = Lifetime {
+            size,
+            first,
+            last,
+            offset: 0,
+            placed: false,
+        };
+        self.len += 1;
+        self.len - 1
+    }
+
+    const fn keep_until(&mut self, tensor: usize, tick: usize) {
+        if tensor != NONE && self.tensors[tensor].last < tick {
+            self.tensors[tensor].last = tick;
+        }
+    }
+
+    /// Gives every tensor its place, the largest first, each at the lowest offset that is free during its lifetime;
+    /// returns the length of the workspace.
+    const fn place(&mut self) -> usize {
+        let mut peak = 0;
+        let mut count = 0;
+        while count < self.len {
+            let largest = self.largest_unplaced();
+            let offset = self.lowest_free(self.tensors[largest]);
+            self.tensors[largest].offset = offset;
+            self.tensors[largest].placed = true;
+            let end = offset + self.tensors[largest].size;
+            if end > peak {
+                peak = end;
+            }
+            count += 1;
+        }
+        peak
+    }
+
+    const fn largest_unplaced(&self) -> usize {
+        let mut largest = NONE;
+        let mut i = 0;
+        while i < self.len {
+            let tensor = self.tensors[i];
+            if !tensor.placed && (largest == NONE || tensor.size > self.tensors[largest].size) {
+                largest = i;
+            }
+            i += 1;
+        }
+        largest
+    }
+
+    const fn lowest_free(&self, tensor: Lifetime) -> usize {
+        let mut offset = 0;
+        let mut i = 0;
+        while i < self.len {
+            let other = self.tensors[i];
+            let together = other.first <= tensor.last && tensor.first <= other.last;
+            let overlap = other.offset < offset + tensor.size && offset < other.offset + other.size;
+            if other.placed && together && overlap {
+                offset = other.offset + other.size;
+                i = 0;
+            } else {
+                i += 1;
+            }
+        }
+        offset
+    }
+
+    const fn offset(&self, tensor: usize) -> u32 {
+        if tensor == NONE {
+            NOWHERE
+        } else {
+            self.tensors[tensor].offset as u32
+        }
+    }
+
+    /// Inference: the input lies outside the workspace.
+    const fn inference(network: &Network) -> Places {
+        let layers = network.layers();
+        let mut planner = Self::new();
+        let mut values = [NONE; MAX_LAYERS];
+        let mut saved = [NONE; MAX_LAYERS];
+        let mut input = NONE;
+        let mut i = 0;
+        while i < layers.len() {
+            let Needs {
+                in_place,
+                forward_scratch,
+                ..
+            } = needs(&layers[i]);
+            planner.keep_until(input, i);
+            values[i] = if in_place && input != NONE {
+                input
+            } else {
+                planner.add(layers[i].output.len(), i, i)
+            };
+            saved[i] = planner.add(forward_scratch, i, i);
+            input = values[i];
+            i += 1;
+        }
+        planner.keep_until(input, layers.len());
+        planner.finish(&values, &saved, &[NONE; MAX_LAYERS], &[NONE; MAX_LAYERS])
+    }
+
+    const fn training(network: &Network) -> Places {
+        let layers = network.layers();
+        let schedule = Schedule::of(network);
+        let mut planner = Self::new();
+        let samples = planner.add(network.input_shape().len(), Schedule::READ, Schedule::READ);
+        let targets = planner.add(
+            network.output_shape().len(),
+            Schedule::READ,
+            schedule.loss(),
+        );
+        let mut values = [NONE; MAX_LAYERS];
+        let mut saved = [NONE; MAX_LAYERS];
+        let mut gradients = [NONE; MAX_LAYERS];
+        let mut scratch = [NONE; MAX_LAYERS];
+
+        let mut input = samples;
+        let mut input_is_kept_as_output = false;
+        let mut i = 0;
+        while i < layers.len() {
+            let need = needs(&layers[i]);
+            let forward = schedule.forward(i);
+            planner.keep_until(input, forward);
+            match need.input {
+                Until::WeightGradients if schedule.goes_back_to(i) => {
+                    planner.keep_until(input, schedule.weight_gradients(i));
+                }
+                Until::InputGradient if schedule.goes_back_to(i) => {
+                    planner.keep_until(input, schedule.end_of(i));
+                }
+                _ => {}
+            }
+            values[i] = if need.in_place && !input_is_kept_as_output {
+                input
+            } else {
+                planner.add(layers[i].output.len(), forward, forward)
+            };
+            let kept = if schedule.goes_back_to(i) {
+                need.saved
+            } else {
+                need.forward_scratch
+            };
+            saved[i] = planner.add(kept, forward, schedule.end_of(i));
+            input_is_kept_as_output = need.output && schedule.goes_back_through(i);
+            if input_is_kept_as_output {
+                planner.keep_until(values[i], schedule.end_of(i));
+            }
+            input = values[i];
+            i += 1;
+        }
+
+        planner.keep_until(input, schedule.loss());
+        let mut gradient = if input_is_kept_as_output {
+            let outputs = network.output_shape().len();
+            planner.add(outputs, schedule.loss(), schedule.loss())
+        } else {
+            input
+        };
+        while i > 0 {
+            i -= 1;
+            gradients[i] = gradient;
+            if !schedule.goes_back_to(i) {
+                break;
+            }
+            planner.keep_until(gradient, schedule.end_of(i));
+            let need = needs(&layers[i]);
+            scratch[i] = planner.add(
+                need.backward_scratch,
+                schedule.weight_gradients(i),
+                schedule.end_of(i),
+            );
+            gradient = if !schedule.goes_back_through(i) {
+                NONE
+            } else if need.in_place {
+                gradient
+            } else {
+                let tick = schedule.input_gradient(i);
+                planner.add(layers[i].input.len(), tick, tick)
+            };
+        }
+
+        let mut places = planner.finish(&values, &saved, &gradients, &scratch);
+        places.input = planner.offset(samples) as usize;
+        places.target = planner.offset(targets) as usize;
+        places
+    }
+
+    const fn finish(
+        &mut self,
+        values: &[usize; MAX_LAYERS],
+        saved: &[usize; MAX_LAYERS],
+        gradients: &[usize; MAX_LAYERS],
+        scratch: &[usize; MAX_LAYERS],
+    ) -> Places {
+        let mut places = Places {
+            forward: [ForwardSlot {
+                output: NOWHERE,
+                saved: NOWHERE,
+            }; MAX_LAYERS],
+            backward: [BackwardSlot {
+                gradient: NOWHERE,
+                scratch: NOWHERE,
+            }; MAX_LAYERS],
+            input: 0,
+            target: 0,
+            peak: self.place(),
+        };
+        let mut i = 0;
+        while i < MAX_LAYERS {
+            places.forward[i] = ForwardSlot {
+                output: self.offset(values[i]),
+                saved: self.offset(saved[i]),
+            };
+            places.backward[i] = BackwardSlot {
+                gradient: self.offset(gradients[i]),
+                scratch: self.offset(scratch[i]),
+            };
+            i += 1;
+        }
+        places
+    }
+}

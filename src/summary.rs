@@ -1,0 +1,135 @@
+//! A table of a network's layers and of the memory that it needs.
+
+use core::fmt;
+
+use crate::layers::Op;
+use crate::network::{Layer, Network};
+use crate::optim::Optimizer;
+
+impl Network {
+    /// A table like Keras's, written through [`core::fmt`]: layers, output shapes, parameters, multiply-accumulates, and totals.
+    ///
+    /// ```
+    /// use lightlayers::Network;
+    /// use lightlayers::optim::Adam;
+    ///
+    /// const NET: Network = Network::features(64).light_dense(16, 4).relu().dense(10);
+    ///
+    /// println!("{}", NET.summary().training::<Adam>(1));
+    /// ```
+    pub const fn summary(&self) -> Summary<'_> {
+        Summary {
+            network: self,
+            training: None,
+        }
+    }
+}
+
+/// The table of [`Network::summary`].
+#[derive(Clone, Copy, Debug)]
+pub struct Summary<'a> {
+    network: &'a Network,
+    training: Option<Training>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Training {
+    batch: usize,
+    optimizer_state: usize,
+}
+
+impl Summary<'_> {
+    /// With the memory that training needs with optimizer `O`, for `batch` samples at a time.
+    pub const fn training<O: Optimizer>(mut self, batch: usize) -> Self {
+        self.training = Some(Training {
+            batch,
+            optimizer_state: self.network.optimizer_state::<O>(),
+        });
+        self
+    }
+}
+
+/// Bytes of an element.
+const BYTES: usize = size_of::<f32>();
+
+struct Row<'a>(usize, &'a Layer);
+
+impl Row<'_> {
+    fn name(&self) -> &'static str {
+        match self.1.op() {
+            Op::Custom { layer, .. } => layer.name(),
+            _ => self.1.name(),
+        }
+    }
+}
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let net = self.network;
+        let line = |f: &mut fmt::Formatter<'_>, fill: &str| {
+            (0..62).try_for_each(|_| f.write_str(fill))?;
+            f.write_str("\n")
+        };
+        writeln!(
+            f,
+            "{:<24}{:<14}{:>10}{:>14}",
+            "layer", "output", "parameters", "mult-adds"
+        )?;
+        line(f, "=")?;
+        writeln!(f, "{:<24}{:<14}", "input", net.input_shape())?;
+        for row in net.layers().iter().enumerate().map(|(i, l)| Row(i, l)) {
+            let Row(index, layer) = row;
+            let frozen = if layer.is_frozen() && layer.weights() > 0 {
+                " (frozen)"
+            } else {
+                ""
+            };
+            write!(f, "{:>2} {}{}", index, row.name(), frozen)?;
+            let used = 3 + row.name().len() + frozen.len();
+            (used..24).try_for_each(|_| f.write_str(" "))?;
+            writeln!(
+                f,
+                "{:<14}{:>10}{:>14}",
+                layer.output_shape(),
+                layer.weights(),
+                layer.multiply_accumulates()
+            )?;
+        }
+        line(f, "=")?;
+        let trainable = net.trainable_weights();
+        writeln!(
+            f,
+            "{:<38}{:>10}{:>14}",
+            "total",
+            net.weights(),
+            net.multiply_accumulates()
+        )?;
+        writeln!(f, "{:<38}{:>10}", "trainable", trainable)?;
+        writeln!(
+            f,
+            "{:<38}{:>10}",
+            "not trainable",
+            net.weights() - trainable
+        )?;
+        line(f, "-")?;
+        let bytes = |f: &mut fmt::Formatter<'_>, what: &str, elements: usize| {
+            writeln!(f, "{what:<38}{:>10} bytes", elements * BYTES)
+        };
+        bytes(f, "weights", net.weights())?;
+        bytes(f, "inference: workspace", net.inference_workspace())?;
+        if let Some(Training {
+            batch,
+            optimizer_state,
+        }) = self.training
+        {
+            let workspace = net.training_workspace(batch);
+            bytes(f, "training: gradients", trainable)?;
+            bytes(f, "training: optimizer state", optimizer_state)?;
+            write!(f, "training: workspace for {batch:<14}")?;
+            writeln!(f, "{:>10} bytes", workspace * BYTES)?;
+            let all = net.weights() + trainable + optimizer_state + workspace;
+            bytes(f, "training: all, with the weights", all)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,589 @@
+//! Training.
+
+use crate::dataset::{Dataset, Target};
+use crate::error::{Buffer, Error, Quantity};
+use crate::infer::check_layers;
+use crate::layers::{self, Mode, Role, Stream};
+use crate::loss::Loss;
+use crate::math;
+use crate::metrics::{Metrics, arg_max};
+use crate::network::{Layer, Network};
+use crate::optim::{Optimizer, Step};
+use crate::plan::Graph;
+use crate::rng::{Permutation, Rng};
+use crate::schedule::Schedule;
+use crate::workspace::{Passes, Source, Workspace};
+
+/// The memory of a [`Trainer`], owned by the user.
+#[derive(Debug)]
+pub struct Memory<'m> {
+    /// [`Network::weights`] elements: where training starts, and its result.
+    pub weights: &'m mut [f32],
+    /// [`Network::trainable_weights`] elements.
+    pub gradients: &'m mut [f32],
+    /// [`Network::optimizer_state`] elements, all 0 at the start.
+    pub optimizer_state: &'m mut [f32],
+    /// [`Network::training_workspace`] elements for the samples that are worked on at once. One sample is enough for minibatches
+    /// of any size, at the same bits.
+    pub workspace: &'m mut [f32],
+}
+
+impl Network {
+    /// The elements of state of an optimizer.
+    pub const fn optimizer_state<O: Optimizer>(&self) -> usize {
+        O::STATE * self.trainable_weights()
+    }
+
+    /// Fills the weights with the starting values of each layer's initializer: a function of the network and the seed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Length`] if `weights` is not as long as the network needs.
+    pub fn initialize(&self, weights: &mut [f32], seed: u64) -> Result<(), Error> {
+        Error::check_length(Buffer::Weights, self.weights(), weights.len())?;
+        let mut rng = Rng::new(seed);
+        let mut rest = weights;
+        for layer in self.layers() {
+            let (own, after) = core::mem::take(&mut rest)
+                .split_at_mut_checked(layer.weights())
+                .ok_or(Error::Plan)?;
+            layers::initialize(layer, own, &mut rng)?;
+            rest = after;
+        }
+        Ok(())
+    }
+}
+
+/// How the samples of an epoch are cut into minibatches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Epoch {
+    batch: usize,
+    shuffle: Option<u64>,
+}
+
+impl Epoch {
+    /// Minibatches of `batch` samples in the order of the data set; the last one may be smaller.
+    pub const fn in_order(batch: usize) -> Self {
+        Self {
+            batch,
+            shuffle: None,
+        }
+    }
+
+    /// The same in a random order, which is a function of the seed and takes no memory. Give every epoch another seed.
+    pub const fn shuffled(batch: usize, seed: u64) -> Self {
+        Self {
+            batch,
+            shuffle: Some(seed),
+        }
+    }
+}
+
+/// Where an epoch stands after a minibatch.
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Progress {
+    /// The samples of this epoch so far.
+    pub samples: usize,
+    /// The samples of the whole epoch.
+    pub of: usize,
+    /// Loss and accuracy over the samples of this epoch so far.
+    pub metrics: Metrics,
+    /// The optimizer step that was just taken.
+    pub step: Step,
+}
+
+/// One sample's result of [`Trainer::evaluate`].
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Evaluated<'a> {
+    /// The sample's index in the data set.
+    pub sample: usize,
+    /// What the network answers.
+    pub outputs: &'a [f32],
+    /// What it should answer.
+    pub target: &'a [f32],
+}
+
+/// Trains a network in memory that the user owns.
+///
+/// A small handle over [`Memory`], for a graph (a [`Model`](crate::Model) or a `&`[`Plan`](crate::Plan)), a [`Loss`] and an
+/// [`Optimizer`].
+///
+/// ```
+/// use lightlayers::dataset::{Dataset, Holdout, PackedImages};
+/// use lightlayers::loss::SoftmaxCrossEntropy;
+/// use lightlayers::optim::Adam;
+/// use lightlayers::schedule::Constant;
+/// use lightlayers::{Epoch, Memory, Model, Network, Trainer};
+///
+/// struct Digits;
+///
+/// impl Model for Digits {
+///     const NET: Network = Network::input(8, 8, 1).flatten().light_dense(16, 4).relu().dense(10);
+/// }
+///
+/// const NET: Network = Digits::NET;
+/// let mut weights = [0.0; NET.weights()];
+/// let mut gradients = [0.0; NET.trainable_weights()];
+/// let mut optimizer_state = [0.0; NET.optimizer_state::<Adam>()];
+/// let mut workspace = [0.0; NET.training_workspace(1)];
+/// NET.initialize(&mut weights, 1)?;
+///
+/// let memory = Memory {
+///     weights: &mut weights,
+///     gradients: &mut gradients,
+///     optimizer_state: &mut optimizer_state,
+///     workspace: &mut workspace,
+/// };
+/// let mut trainer = Trainer::new(Digits, SoftmaxCrossEntropy::new(), Adam::new(), memory)?;
+///
+/// # let bytes = include_bytes!("../examples/data/digits.bin");
+/// let digits = PackedImages::new(bytes)?;
+/// let mut training = Holdout::training(digits, 5)?;
+/// for epoch in 0..3 {
+///     let metrics = trainer.epoch(&mut training, Epoch::shuffled(32, epoch), &Constant(0.01), |_| {})?;
+///     println!("epoch {epoch}: loss {:.3}", metrics.loss());
+/// }
+/// let metrics = trainer.evaluate(&mut Holdout::testing(digits, 5)?, |_| {})?;
+/// assert!(metrics.accuracy() > 0.8);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Trainer<'m, G, L, O> {
+    graph: G,
+    loss: L,
+    optimizer: O,
+    weights: &'m mut [f32],
+    gradients: &'m mut [f32],
+    optimizer_state: &'m mut [f32],
+    workspace: Workspace<'m>,
+    step: u32,
+    dropout_seed: u64,
+    clip_norm: Option<f32>,
+}
+
+impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
+    /// A session that goes on from the weights in `memory`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Length`] if a buffer does not have the length that the network and the optimizer need.
+    pub fn new(graph: G, loss: L, optimizer: O, memory: Memory<'m>) -> Result<Self, Error> {
+        let sizes = graph.sizes();
+        check_layers(&graph)?;
+        Error::check_length(Buffer::Weights, sizes.weights, memory.weights.len())?;
+        Error::check_length(Buffer::Gradients, sizes.trainable, memory.gradients.len())?;
+        Error::check_length(
+            Buffer::OptimizerState,
+            O::STATE * sizes.trainable,
+            memory.optimizer_state.len(),
+        )?;
+        Ok(Self {
+            graph,
+            loss,
+            optimizer,
+            weights: memory.weights,
+            gradients: memory.gradients,
+            optimizer_state: memory.optimizer_state,
+            workspace: Workspace::new(memory.workspace, sizes.training)?,
+            step: 0,
+            dropout_seed: 0,
+            clip_norm: None,
+        })
+    }
+
+    /// The seed of dropout's random numbers; 0 unless it is set.
+    pub fn with_dropout_seed(mut self, seed: u64) -> Self {
+        self.dropout_seed = seed;
+        self
+    }
+
+    /// Scales the gradients of a minibatch down to the norm `norm` if theirs, over all weights, is larger; Keras's
+    /// `global_clipnorm`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`] if `norm` is not positive.
+    pub fn with_clip_norm(mut self, norm: f32) -> Result<Self, Error> {
+        if !(norm > 0.0 && norm.is_finite()) {
+            return Err(Error::OutOfRange {
+                what: "the clipping norm",
+                range: "above 0",
+            });
+        }
+        self.clip_norm = Some(norm);
+        Ok(self)
+    }
+
+    /// The weights.
+    pub fn weights(&self) -> &[f32] {
+        self.weights
+    }
+
+    /// The weights, to load others or to go back to the best ones.
+    pub fn weights_mut(&mut self) -> &mut [f32] {
+        self.weights
+    }
+
+    /// The gradients of the last minibatch, those of the trainable layers in layer order.
+    pub fn gradients(&self) -> &[f32] {
+        self.gradients
+    }
+
+    /// The optimizer steps so far.
+    pub fn steps(&self) -> u32 {
+        self.step
+    }
+
+    /// Trains on every sample once. `on_step` is called after each minibatch.
+    ///
+    /// The metrics are means over the epoch, penalties included, each minibatch measured before its step.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Empty`] if the data set or the minibatch has no samples; else as [`step`](Self::step).
+    pub fn epoch<D: Dataset>(
+        &mut self,
+        data: &mut D,
+        epoch: Epoch,
+        schedule: &impl Schedule,
+        mut on_step: impl FnMut(Progress),
+    ) -> Result<Metrics, Error<D::Error>> {
+        let len = data.len();
+        if len == 0 || epoch.batch == 0 {
+            return Err(Error::Empty);
+        }
+        let order = match epoch.shuffle {
+            Some(seed) => Permutation::new(len as u32, seed),
+            None => Permutation::identity(len as u32),
+        };
+        let mut metrics = Metrics::default();
+        let mut start = 0;
+        while start < len {
+            let end = len.min(start.saturating_add(epoch.batch));
+            let rate = schedule.rate(self.step);
+            let samples = (start..end).map(|position| order.index(position));
+            metrics.merge(&self.step(data, samples, rate)?);
+            on_step(Progress {
+                samples: end,
+                of: len,
+                metrics,
+                step: Step {
+                    number: self.step,
+                    rate,
+                },
+            });
+            start = end;
+        }
+        Ok(metrics)
+    }
+
+    /// One optimizer step on the mean loss of a minibatch: the samples at `indices`, however many.
+    ///
+    /// If they do not fit the workspace at once, they are worked on in parts; the bits are the same.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Dataset`] if a sample cannot be read, [`Error::Label`] and [`Error::NonFiniteSample`] if it is not usable,
+    /// [`Error::NonFinite`] if the loss, a gradient or a new weight is NaN or infinite, [`Error::Empty`] without indices. The
+    /// weights are then the last finite ones.
+    pub fn step<D: Dataset>(
+        &mut self,
+        data: &mut D,
+        mut indices: impl ExactSizeIterator<Item = usize>,
+        rate: f32,
+    ) -> Result<Metrics, Error<D::Error>> {
+        let samples = indices.len();
+        if samples == 0 {
+            return Err(Error::Empty);
+        }
+        let number = self.step.saturating_add(1);
+        let weight = 1.0 / samples as f32;
+        let mut metrics = Metrics::default();
+        self.gradients.fill(0.0);
+        let mut done = 0;
+        while done < samples {
+            let mode = Mode::Training(Stream {
+                seed: self.dropout_seed,
+                step: number,
+                first_sample: done as u32,
+            });
+            let part = self.workspace.capacity().min(samples - done);
+            self.forward(data, &mut indices, part, mode, weight, &mut metrics, |_| {})?;
+            self.backward(part, mode).map_err(Error::widen)?;
+            done += part;
+        }
+        self.finish(number, rate, &mut metrics)
+            .map_err(Error::widen)?;
+        Ok(metrics)
+    }
+
+    /// Measures the network on every sample, as at inference. `on_sample` is called for each of them.
+    ///
+    /// The loss includes the penalties, as in training.
+    ///
+    /// # Errors
+    ///
+    /// As [`step`](Self::step), but for what only training can meet.
+    pub fn evaluate<D: Dataset>(
+        &mut self,
+        data: &mut D,
+        mut on_sample: impl FnMut(Evaluated<'_>),
+    ) -> Result<Metrics, Error<D::Error>> {
+        let len = data.len();
+        if len == 0 {
+            return Err(Error::Empty);
+        }
+        let mut metrics = Metrics::default();
+        let mut indices = 0..len;
+        while !indices.is_empty() {
+            let part = self.workspace.capacity().min(indices.len());
+            self.forward(
+                data,
+                &mut indices,
+                part,
+                Mode::Inference,
+                0.0,
+                &mut metrics,
+                &mut on_sample,
+            )?;
+        }
+        metrics.add_penalty(self.penalize(false));
+        Ok(metrics)
+    }
+
+    /// Reads `part` samples, runs the network, and leaves the gradient of its outputs in its place.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one private place for what training and evaluation share"
+    )]
+    fn forward<D: Dataset>(
+        &mut self,
+        data: &mut D,
+        indices: &mut impl Iterator<Item = usize>,
+        part: usize,
+        mode: Mode,
+        weight: f32,
+        metrics: &mut Metrics,
+        mut on_sample: impl FnMut(Evaluated<'_>),
+    ) -> Result<(), Error<D::Error>> {
+        let sizes = self.graph.sizes();
+        let input_place = (sizes.training_input as u32, sizes.input);
+        let target_place = (sizes.training_target as u32, sizes.output);
+        let (mut first, mut labelled) = (0, true);
+
+        let [inputs, targets] = self
+            .workspace
+            .tensors([input_place, target_place], part)
+            .map_err(Error::widen)?;
+        let places = inputs
+            .chunks_exact_mut(sizes.input.max(1))
+            .zip(targets.chunks_exact_mut(sizes.output.max(1)));
+        for (i, (input, target)) in places.enumerate() {
+            let sample = indices.next().ok_or(Error::Empty)?;
+            if i == 0 {
+                first = sample;
+            }
+            let mut target = Target::new(target);
+            data.read(sample, input, &mut target)
+                .map_err(Error::Dataset)?;
+            labelled &= target.class().is_some();
+            if let Some(found) = target.class()
+                && found >= sizes.output
+            {
+                return Err(Error::Label {
+                    sample,
+                    classes: sizes.output,
+                    found,
+                });
+            }
+            let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
+            if !finite(input) || !finite(target.values()) {
+                return Err(Error::NonFiniteSample { sample });
+            }
+        }
+
+        let passes = Passes {
+            graph: &self.graph,
+            weights: self.weights,
+            batch: part,
+        };
+        let source = Source::Workspace(sizes.training_input);
+        let slots = self.graph.training_slots();
+        let output_place = passes
+            .forward(&mut self.workspace, slots, source, mode)
+            .map_err(Error::widen)?;
+
+        let gradient = match self.graph.backward_slots().last() {
+            Some(slot) => (slot.gradient, sizes.output),
+            None => output_place,
+        };
+        self.workspace
+            .copy(output_place, gradient, part)
+            .map_err(Error::widen)?;
+        let [outputs, targets] = self
+            .workspace
+            .tensors([gradient, target_place], part)
+            .map_err(Error::widen)?;
+        let samples = outputs
+            .chunks_exact_mut(sizes.output.max(1))
+            .zip(targets.chunks_exact(sizes.output.max(1)));
+        for (i, (outputs, target)) in samples.enumerate() {
+            on_sample(Evaluated {
+                sample: first + i,
+                outputs,
+                target,
+            });
+            let correct = labelled.then(|| arg_max(outputs) == arg_max(target));
+            metrics.add(self.loss.gradient(outputs, target, weight), correct);
+        }
+        Ok(())
+    }
+
+    fn backward(&mut self, part: usize, mode: Mode) -> Result<(), Error> {
+        let passes = Passes {
+            graph: &self.graph,
+            weights: self.weights,
+            batch: part,
+        };
+        passes.backward(
+            &mut self.workspace,
+            self.graph.training_slots(),
+            self.graph.backward_slots(),
+            self.graph.sizes().training_input,
+            mode,
+            self.gradients,
+        )
+    }
+
+    /// Penalties, checks, clipping, and the optimizer's step.
+    fn finish(&mut self, number: u32, rate: f32, metrics: &mut Metrics) -> Result<(), Error> {
+        let non_finite = |quantity| Error::NonFinite {
+            quantity,
+            step: number,
+        };
+        metrics.add_penalty(self.penalize(true));
+        if !metrics.loss().is_finite() {
+            return Err(non_finite(Quantity::Loss));
+        }
+        if !self.gradients.iter().all(|gradient| gradient.is_finite()) {
+            return Err(non_finite(Quantity::Gradient));
+        }
+        if let Some(norm) = self.clip_norm {
+            clip(self.gradients, norm);
+        }
+        let step = Step { number, rate };
+        let mut finite = true;
+        each_learning(
+            self.graph.layers(),
+            self.gradients,
+            |layer, range, gradients| {
+                let weights = self.weights.get_mut(layer_range(layer))?;
+                let state = O::STATE * range.start..O::STATE * range.end;
+                let state = self.optimizer_state.get_mut(state)?;
+                finite &= self.optimizer.update(step, weights, gradients, state);
+                Some(())
+            },
+        )?;
+        if !finite {
+            return Err(non_finite(Quantity::Weight));
+        }
+        self.step = number;
+        Ok(())
+    }
+
+    /// The penalties on the kernels of the layers; adds their gradients if told so.
+    fn penalize(&mut self, add_gradients: bool) -> f32 {
+        if const { !G::PENALIZES } {
+            return 0.0;
+        }
+        let mut penalty = 0.0;
+        let mut start = 0;
+        for layer in self.graph.layers() {
+            let trainable = layer.trainable_weights();
+            if layer.l2 != 0.0 {
+                let gradients = if add_gradients {
+                    self.gradients.get_mut(start..start + trainable)
+                } else {
+                    None
+                };
+                let weights = self.weights.get(layer_range(layer)).unwrap_or_default();
+                penalty += penalty_of(layer, weights, gradients.unwrap_or_default());
+            }
+            start += trainable;
+        }
+        penalty
+    }
+}
+
+fn layer_range(layer: &Layer) -> core::ops::Range<usize> {
+    let start = layer.weights as usize;
+    start..start + layer.weights()
+}
+
+/// Calls `update` with every layer that learns, the range of its gradients and its gradients.
+fn each_learning(
+    layers: &[Layer],
+    gradients: &[f32],
+    mut update: impl FnMut(&Layer, core::ops::Range<usize>, &[f32]) -> Option<()>,
+) -> Result<(), Error> {
+    let mut start = 0;
+    for layer in layers.iter().filter(|layer| layer.learns()) {
+        let range = start..start + layer.trainable_weights();
+        start = range.end;
+        gradients
+            .get(range.clone())
+            .and_then(|gradients| update(layer, range, gradients))
+            .ok_or(Error::Plan)?;
+    }
+    Ok(())
+}
+
+/// `l2 · Σ w²` over the layer's kernels; adds `2 · l2 · w` to its gradients unless they are empty.
+fn penalty_of(layer: &Layer, weights: &[f32], gradients: &mut [f32]) -> f32 {
+    let mut sum = 0.0;
+    let mut start = 0;
+    for tensor in layers::tensors(layer).as_slice() {
+        let range = start..start + tensor.len;
+        start = range.end;
+        if tensor.role != Role::Kernel {
+            continue;
+        }
+        let kernel = weights.get(range.clone()).unwrap_or_default();
+        for w in kernel {
+            sum += w * w;
+        }
+        for (gradient, w) in gradients
+            .get_mut(range)
+            .unwrap_or_default()
+            .iter_mut()
+            .zip(kernel)
+        {
+            *gradient += 2.0 * layer.l2 * w;
+        }
+    }
+    layer.l2 * sum
+}
+
+/// Scales the gradients to the norm `limit` if theirs is larger.
+fn clip(gradients: &mut [f32], limit: f32) {
+    let mut largest = 0.0_f32;
+    for gradient in gradients.iter() {
+        largest = largest.max(gradient.abs());
+    }
+    if largest == 0.0 {
+        return;
+    }
+    // Divided by the largest, so that squares neither overflow nor vanish.
+    let mut sum = 0.0;
+    for gradient in gradients.iter() {
+        let part = gradient / largest;
+        sum += part * part;
+    }
+    let relative = math::sqrt(sum);
+    if relative > limit / largest {
+        for gradient in gradients {
+            *gradient = *gradient / largest / relative * limit;
+        }
+    }
+}
