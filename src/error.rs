@@ -237,47 +237,6 @@ pub enum Error<D = Infallible> {
 }
 
 impl Error {
-    /// The same error where a data set is read as well.
-    pub(crate) fn widen<D>(self) -> Error<D> {
-        match self {
-            Self::Build(error) => Error::Build(error),
-            Self::Length {
-                buffer,
-                expected,
-                found,
-            } => Error::Length {
-                buffer,
-                expected,
-                found,
-            },
-            Self::Label {
-                sample,
-                classes,
-                found,
-            } => Error::Label {
-                sample,
-                classes,
-                found,
-            },
-            Self::Empty => Error::Empty,
-            Self::NonFiniteSample { sample } => Error::NonFiniteSample { sample },
-            Self::NonFinite { quantity, step } => Error::NonFinite { quantity, step },
-            Self::OutOfRange { what, range } => Error::OutOfRange { what, range },
-            Self::Packed {
-                what,
-                expected,
-                found,
-            } => Error::Packed {
-                what,
-                expected,
-                found,
-            },
-            Self::Index { len, found } => Error::Index { len, found },
-            Self::Plan => Error::Plan,
-            Self::Dataset(never) => match never {},
-        }
-    }
-
     pub(crate) const fn check_length(
         buffer: Buffer,
         expected: usize,

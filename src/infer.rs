@@ -74,8 +74,10 @@ impl<'m, G: Graph> Inference<'m, G> {
             self.graph.inference_slots(),
             Source::Outside(input),
             Mode::Inference,
-        )?;
-        self.workspace.tensor(output, batch)
+        );
+        output
+            .and_then(|output| self.workspace.tensor(output, batch))
+            .ok_or(Error::Plan)
     }
 }
 

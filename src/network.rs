@@ -50,8 +50,9 @@ pub struct Layer {
     pub(crate) op: Op,
     pub(crate) input: Shape,
     pub(crate) output: Shape,
-    /// Where this layer's weights start in the flat weight buffer.
-    pub(crate) weights: u32,
+    /// Where this layer's weights start in the flat weight buffer, and how many they are.
+    pub(crate) weights_start: u32,
+    pub(crate) weights_len: u32,
     /// The factor of the penalty on the squares of its kernels.
     pub(crate) l2: f32,
     pub(crate) bias: bool,
@@ -64,7 +65,8 @@ impl Layer {
         op: Op::Flatten,
         input: Shape::flat(1),
         output: Shape::flat(1),
-        weights: 0,
+        weights_start: 0,
+        weights_len: 0,
         l2: 0.0,
         bias: false,
         frozen: false,
@@ -88,7 +90,7 @@ impl Layer {
 
     /// The weights of the layer, biases included.
     pub const fn weights(&self) -> usize {
-        layers::weights(self)
+        self.weights_len as usize
     }
 
     /// The weights of the layer that training changes: none if it is frozen.
@@ -108,6 +110,11 @@ impl Layer {
 
     pub(crate) const fn learns(&self) -> bool {
         self.trainable_weights() > 0
+    }
+
+    /// The range of its weights in the flat weight buffer.
+    pub(crate) const fn weights_range(&self) -> core::ops::Range<usize> {
+        self.weights_start as usize..(self.weights_start + self.weights_len) as usize
     }
 
     pub(crate) const fn kind(&self) -> Kind {
@@ -186,12 +193,17 @@ impl Network {
     pub const fn try_push(self, op: Op) -> Result<Self, BuildError> {
         let input = self.output_shape();
         match layers::output_shape(&op, input) {
-            Ok(output) => self.push(op, output),
+            Ok(output) => self.push(op, output, 0),
             Err(error) => Err(error),
         }
     }
 
-    const fn push(mut self, op: Op, output: Shape) -> Result<Self, BuildError> {
+    const fn push(
+        mut self,
+        op: Op,
+        output: Shape,
+        custom_weights: usize,
+    ) -> Result<Self, BuildError> {
         if self.len == MAX_LAYERS {
             return Err(BuildError::TooManyLayers);
         }
@@ -199,14 +211,16 @@ impl Network {
             op,
             input: self.output_shape(),
             output,
-            weights: self.weights() as u32,
+            weights_start: self.weights() as u32,
+            weights_len: 0,
             l2: 0.0,
             bias: false,
             frozen: false,
             kernel_initializer: Initializer::GlorotUniform,
         };
-        layer.bias = layers::tensors(&layer).has_kernel();
-        let total = self.weights() as u64 + layer.weights() as u64;
+        layer.bias = layers::tensors(&layer, 0).has_kernel();
+        let own = layers::tensors(&layer, custom_weights).total();
+        let total = self.weights() as u64 + own as u64;
         if total > u32::MAX as u64 / 4 {
             return Err(BuildError::TooLarge {
                 layer: layer.name(),
@@ -215,6 +229,7 @@ impl Network {
                 found: total as usize,
             });
         }
+        layer.weights_len = own as u32;
         self.layers[self.len] = layer;
         self.len += 1;
         Ok(self)
@@ -232,7 +247,7 @@ impl Network {
             0 => "network",
             _ => {
                 let last = &self.layers[self.len - 1];
-                if layers::tensors(last).has_kernel() {
+                if layers::tensors(last, 0).has_kernel() {
                     return self.len - 1;
                 }
                 last.name()
@@ -312,10 +327,10 @@ impl Network {
         build!(self.push(
             Op::Custom {
                 layer,
-                weights: sizes.weights,
                 saved: sizes.saved
             },
-            sizes.output
+            sizes.output,
+            sizes.weights as usize
         ))
     }
 
@@ -324,6 +339,7 @@ impl Network {
     pub const fn bias(mut self, bias: bool) -> Self {
         let last = self.last_with_kernel("bias");
         self.layers[last].bias = bias;
+        self.layers[last].weights_len = layers::tensors(&self.layers[last], 0).total() as u32;
         self
     }
 
@@ -408,7 +424,7 @@ impl Network {
     pub const fn weights(&self) -> usize {
         match self.len {
             0 => 0,
-            len => self.layers[len - 1].weights as usize + self.layers[len - 1].weights(),
+            len => self.layers[len - 1].weights_range().end,
         }
     }
 

@@ -8,7 +8,7 @@
 //!   then its input's gradient may take the input's place.
 //! - Nothing is kept, and nothing flows back, below the lowest layer that learns.
 
-use crate::layers::{Kinds, Needs, Until, needs};
+use crate::layers::{Kinds, Until, needs};
 use crate::network::{Layer, MAX_LAYERS, Network};
 
 /// A network that is known while compiling.
@@ -66,8 +66,9 @@ pub(crate) const NOWHERE: u32 = u32::MAX;
 #[derive(Clone, Copy, Debug)]
 pub struct ForwardSlot {
     pub(crate) output: u32,
-    /// What is kept for backward, or scratch.
+    /// What is kept for backward, or scratch, and its length.
     pub(crate) saved: u32,
+    pub(crate) saved_len: u32,
 }
 
 /// Where a layer's backward pass reads and writes.
@@ -76,6 +77,7 @@ pub struct BackwardSlot {
     /// The gradient of the layer's output; nowhere if nothing learns from it.
     pub(crate) gradient: u32,
     pub(crate) scratch: u32,
+    pub(crate) scratch_len: u32,
 }
 
 /// The lengths that a session checks its buffers against.
@@ -89,8 +91,8 @@ pub struct Sizes {
     pub(crate) inference: usize,
     pub(crate) training: usize,
     /// Where the samples and their targets lie in the workspace of training.
-    pub(crate) training_input: usize,
-    pub(crate) training_target: usize,
+    pub(crate) training_input: u32,
+    pub(crate) training_target: u32,
 }
 
 /// A network with its memory plan: what a session needs of a network that is only known at run time.
@@ -176,15 +178,15 @@ impl sealed::Graph for &Plan {
     }
 
     fn inference_slots(&self) -> &[ForwardSlot] {
-        &self.inference
+        self.inference.split_at(self.network.len()).0
     }
 
     fn training_slots(&self) -> &[ForwardSlot] {
-        &self.training
+        self.training.split_at(self.network.len()).0
     }
 
     fn backward_slots(&self) -> &[BackwardSlot] {
-        &self.backward
+        self.backward.split_at(self.network.len()).0
     }
 
     fn sizes(&self) -> Sizes {
@@ -272,8 +274,8 @@ struct Planner {
 struct Places {
     forward: [ForwardSlot; MAX_LAYERS],
     backward: [BackwardSlot; MAX_LAYERS],
-    input: usize,
-    target: usize,
+    input: u32,
+    target: u32,
     peak: usize,
 }
 
@@ -429,6 +431,14 @@ impl Planner {
         }
     }
 
+    const fn size(&self, tensor: usize) -> u32 {
+        if tensor == NONE {
+            0
+        } else {
+            self.tensors[tensor].size as u32
+        }
+    }
+
     /// Inference: the input lies outside the workspace.
     const fn inference(network: &Network) -> Places {
         let layers = network.layers();
@@ -438,13 +448,9 @@ impl Planner {
         let mut input = NONE;
         let mut i = 0;
         while i < layers.len() {
-            let Needs {
-                in_place,
-                forward_scratch,
-                ..
-            } = needs(&layers[i]);
+            let forward_scratch = needs(&layers[i]).forward_scratch;
             planner.keep_until(input, i);
-            values[i] = if in_place && input != NONE {
+            values[i] = if layers[i].op.is_in_place() && input != NONE {
                 input
             } else {
                 planner.add(layers[i].output.len(), i, i)
@@ -488,7 +494,7 @@ impl Planner {
                 }
                 _ => {}
             }
-            values[i] = if need.in_place && !input_is_kept_as_output {
+            values[i] = if layers[i].op.is_in_place() && !input_is_kept_as_output {
                 input
             } else {
                 planner.add(layers[i].output.len(), forward, forward)
@@ -499,7 +505,7 @@ impl Planner {
                 need.forward_scratch
             };
             saved[i] = planner.add(kept, forward, schedule.end_of(i));
-            input_is_kept_as_output = need.output && schedule.goes_back_through(i);
+            input_is_kept_as_output = layers[i].op.keeps_output() && schedule.goes_back_through(i);
             if input_is_kept_as_output {
                 planner.keep_until(values[i], schedule.end_of(i));
             }
@@ -529,7 +535,7 @@ impl Planner {
             );
             gradient = if !schedule.goes_back_through(i) {
                 NONE
-            } else if need.in_place {
+            } else if layers[i].op.is_in_place() {
                 gradient
             } else {
                 let tick = schedule.input_gradient(i);
@@ -538,8 +544,8 @@ impl Planner {
         }
 
         let mut places = planner.finish(&values, &saved, &gradients, &scratch);
-        places.input = planner.offset(samples) as usize;
-        places.target = planner.offset(targets) as usize;
+        places.input = planner.offset(samples);
+        places.target = planner.offset(targets);
         places
     }
 
@@ -553,11 +559,13 @@ impl Planner {
         let mut places = Places {
             forward: [ForwardSlot {
                 output: NOWHERE,
-                saved: NOWHERE,
+                saved: 0,
+                saved_len: 0,
             }; MAX_LAYERS],
             backward: [BackwardSlot {
                 gradient: NOWHERE,
-                scratch: NOWHERE,
+                scratch: 0,
+                scratch_len: 0,
             }; MAX_LAYERS],
             input: 0,
             target: 0,
@@ -568,10 +576,12 @@ impl Planner {
             places.forward[i] = ForwardSlot {
                 output: self.offset(values[i]),
                 saved: self.offset(saved[i]),
+                saved_len: self.size(saved[i]),
             };
             places.backward[i] = BackwardSlot {
                 gradient: self.offset(gradients[i]),
                 scratch: self.offset(scratch[i]),
+                scratch_len: self.size(scratch[i]),
             };
             i += 1;
         }

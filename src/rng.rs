@@ -37,7 +37,9 @@ impl Rng {
 
     /// The generator of a seed and the place where its numbers are used: a stream of its own for every `place`.
     pub(crate) const fn keyed(seed: u64, place: [u32; 3]) -> Self {
-        let (mixed, _) = split_mix(seed ^ ((place[0] as u64) << 32 | place[1] as u64));
+        // Mixed twice: without the first, another seed would only exchange the streams of the places.
+        let (mixed, _) = split_mix(seed);
+        let (mixed, _) = split_mix(mixed ^ ((place[0] as u64) << 32 | place[1] as u64));
         Self::new(mixed ^ place[2] as u64)
     }
 

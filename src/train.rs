@@ -5,14 +5,13 @@ use crate::error::{Buffer, Error, Quantity};
 use crate::infer::check_layers;
 use crate::layers::{self, Mode, Role, Stream};
 use crate::loss::Loss;
-use crate::math;
 use crate::metrics::{Metrics, arg_max};
 use crate::network::{Layer, Network};
 use crate::optim::{Optimizer, Step};
 use crate::plan::Graph;
 use crate::rng::{Permutation, Rng};
 use crate::schedule::Schedule;
-use crate::workspace::{Passes, Source, Workspace};
+use crate::workspace::{Passes, Place, Source, Workspace};
 
 /// The memory of a [`Trainer`], owned by the user.
 #[derive(Debug)]
@@ -159,7 +158,6 @@ pub struct Trainer<'m, G, L, O> {
     workspace: Workspace<'m>,
     step: u32,
     dropout_seed: u64,
-    clip_norm: Option<f32>,
 }
 
 impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
@@ -188,7 +186,6 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
             workspace: Workspace::new(memory.workspace, sizes.training)?,
             step: 0,
             dropout_seed: 0,
-            clip_norm: None,
         })
     }
 
@@ -196,23 +193,6 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
     pub fn with_dropout_seed(mut self, seed: u64) -> Self {
         self.dropout_seed = seed;
         self
-    }
-
-    /// Scales the gradients of a minibatch down to the norm `norm` if theirs, over all weights, is larger; Keras's
-    /// `global_clipnorm`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::OutOfRange`] if `norm` is not positive.
-    pub fn with_clip_norm(mut self, norm: f32) -> Result<Self, Error> {
-        if !(norm > 0.0 && norm.is_finite()) {
-            return Err(Error::OutOfRange {
-                what: "the clipping norm",
-                range: "above 0",
-            });
-        }
-        self.clip_norm = Some(norm);
-        Ok(self)
     }
 
     /// The weights.
@@ -310,11 +290,10 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
             });
             let part = self.workspace.capacity().min(samples - done);
             self.forward(data, &mut indices, part, mode, weight, &mut metrics, |_| {})?;
-            self.backward(part, mode).map_err(Error::widen)?;
+            self.backward(part, mode).ok_or(Error::Plan)?;
             done += part;
         }
-        self.finish(number, rate, &mut metrics)
-            .map_err(Error::widen)?;
+        self.finish(number, rate, &mut metrics)?;
         Ok(metrics)
     }
 
@@ -368,14 +347,15 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
         mut on_sample: impl FnMut(Evaluated<'_>),
     ) -> Result<(), Error<D::Error>> {
         let sizes = self.graph.sizes();
-        let input_place = (sizes.training_input as u32, sizes.input);
-        let target_place = (sizes.training_target as u32, sizes.output);
+        let input_place = Place::new(sizes.training_input, sizes.input);
+        const NONE: Place = Place::NONE;
+        let target_place = Place::new(sizes.training_target, sizes.output);
         let (mut first, mut labelled) = (0, true);
 
-        let [inputs, targets] = self
+        let [inputs, targets, _] = self
             .workspace
-            .tensors([input_place, target_place], part)
-            .map_err(Error::widen)?;
+            .tensors([input_place, target_place, NONE], part)
+            .ok_or(Error::Plan)?;
         let places = inputs
             .chunks_exact_mut(sizes.input.max(1))
             .zip(targets.chunks_exact_mut(sizes.output.max(1)));
@@ -412,19 +392,19 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
         let slots = self.graph.training_slots();
         let output_place = passes
             .forward(&mut self.workspace, slots, source, mode)
-            .map_err(Error::widen)?;
+            .ok_or(Error::Plan)?;
 
         let gradient = match self.graph.backward_slots().last() {
-            Some(slot) => (slot.gradient, sizes.output),
+            Some(slot) => Place::new(slot.gradient, sizes.output),
             None => output_place,
         };
         self.workspace
             .copy(output_place, gradient, part)
-            .map_err(Error::widen)?;
-        let [outputs, targets] = self
+            .ok_or(Error::Plan)?;
+        let [outputs, targets, _] = self
             .workspace
-            .tensors([gradient, target_place], part)
-            .map_err(Error::widen)?;
+            .tensors([gradient, target_place, NONE], part)
+            .ok_or(Error::Plan)?;
         let samples = outputs
             .chunks_exact_mut(sizes.output.max(1))
             .zip(targets.chunks_exact(sizes.output.max(1)));
@@ -440,7 +420,7 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
         Ok(())
     }
 
-    fn backward(&mut self, part: usize, mode: Mode) -> Result<(), Error> {
+    fn backward(&mut self, part: usize, mode: Mode) -> Option<()> {
         let passes = Passes {
             graph: &self.graph,
             weights: self.weights,
@@ -457,7 +437,7 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
     }
 
     /// Penalties, checks, clipping, and the optimizer's step.
-    fn finish(&mut self, number: u32, rate: f32, metrics: &mut Metrics) -> Result<(), Error> {
+    fn finish<D>(&mut self, number: u32, rate: f32, metrics: &mut Metrics) -> Result<(), Error<D>> {
         let non_finite = |quantity| Error::NonFinite {
             quantity,
             step: number,
@@ -469,22 +449,23 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
         if !self.gradients.iter().all(|gradient| gradient.is_finite()) {
             return Err(non_finite(Quantity::Gradient));
         }
-        if let Some(norm) = self.clip_norm {
-            clip(self.gradients, norm);
-        }
+        self.optimizer.prepare(self.gradients);
         let step = Step { number, rate };
         let mut finite = true;
-        each_learning(
-            self.graph.layers(),
-            self.gradients,
-            |layer, range, gradients| {
-                let weights = self.weights.get_mut(layer_range(layer))?;
-                let state = O::STATE * range.start..O::STATE * range.end;
-                let state = self.optimizer_state.get_mut(state)?;
-                finite &= self.optimizer.update(step, weights, gradients, state);
-                Some(())
-            },
-        )?;
+        let mut start = 0;
+        for layer in self.graph.layers().iter().filter(|layer| layer.learns()) {
+            let range = start..start + layer.trainable_weights();
+            start = range.end;
+            let state = O::STATE * range.start..O::STATE * range.end;
+            let (Some(weights), Some(gradients), Some(state)) = (
+                self.weights.get_mut(layer.weights_range()),
+                self.gradients.get(range),
+                self.optimizer_state.get_mut(state),
+            ) else {
+                return Err(Error::Plan);
+            };
+            finite &= self.optimizer.update(step, weights, gradients, state);
+        }
         if !finite {
             return Err(non_finite(Quantity::Weight));
         }
@@ -507,7 +488,7 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
                 } else {
                     None
                 };
-                let weights = self.weights.get(layer_range(layer)).unwrap_or_default();
+                let weights = self.weights.get(layer.weights_range()).unwrap_or_default();
                 penalty += penalty_of(layer, weights, gradients.unwrap_or_default());
             }
             start += trainable;
@@ -516,34 +497,11 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
     }
 }
 
-fn layer_range(layer: &Layer) -> core::ops::Range<usize> {
-    let start = layer.weights as usize;
-    start..start + layer.weights()
-}
-
-/// Calls `update` with every layer that learns, the range of its gradients and its gradients.
-fn each_learning(
-    layers: &[Layer],
-    gradients: &[f32],
-    mut update: impl FnMut(&Layer, core::ops::Range<usize>, &[f32]) -> Option<()>,
-) -> Result<(), Error> {
-    let mut start = 0;
-    for layer in layers.iter().filter(|layer| layer.learns()) {
-        let range = start..start + layer.trainable_weights();
-        start = range.end;
-        gradients
-            .get(range.clone())
-            .and_then(|gradients| update(layer, range, gradients))
-            .ok_or(Error::Plan)?;
-    }
-    Ok(())
-}
-
 /// `l2 · Σ w²` over the layer's kernels; adds `2 · l2 · w` to its gradients unless they are empty.
 fn penalty_of(layer: &Layer, weights: &[f32], gradients: &mut [f32]) -> f32 {
     let mut sum = 0.0;
     let mut start = 0;
-    for tensor in layers::tensors(layer).as_slice() {
+    for tensor in layers::tensors(layer, 0).as_slice() {
         let range = start..start + tensor.len;
         start = range.end;
         if tensor.role != Role::Kernel {
@@ -563,27 +521,4 @@ fn penalty_of(layer: &Layer, weights: &[f32], gradients: &mut [f32]) -> f32 {
         }
     }
     layer.l2 * sum
-}
-
-/// Scales the gradients to the norm `limit` if theirs is larger.
-fn clip(gradients: &mut [f32], limit: f32) {
-    let mut largest = 0.0_f32;
-    for gradient in gradients.iter() {
-        largest = largest.max(gradient.abs());
-    }
-    if largest == 0.0 {
-        return;
-    }
-    // Divided by the largest, so that squares neither overflow nor vanish.
-    let mut sum = 0.0;
-    for gradient in gradients.iter() {
-        let part = gradient / largest;
-        sum += part * part;
-    }
-    let relative = math::sqrt(sum);
-    if relative > limit / largest {
-        for gradient in gradients {
-            *gradient = *gradient / largest / relative * limit;
-        }
-    }
 }

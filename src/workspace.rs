@@ -2,7 +2,7 @@
 
 use crate::error::{Buffer, Error};
 use crate::kernels::elementwise;
-use crate::layers::{self, Call, Mode, Needs};
+use crate::layers::{self, Call, Mode};
 use crate::network::Layer;
 use crate::plan::{BackwardSlot, ForwardSlot, Graph, NOWHERE};
 
@@ -13,8 +13,30 @@ pub(crate) struct Workspace<'m> {
     capacity: usize,
 }
 
-/// A planned tensor: its offset and its length, both per sample.
-type Place = (u32, usize);
+/// A planned tensor, per sample.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) offset: u32,
+    pub(crate) len: u32,
+}
+
+impl Place {
+    /// An empty tensor.
+    pub(crate) const NONE: Self = Self { offset: 0, len: 0 };
+
+    pub(crate) const fn new(offset: u32, len: usize) -> Self {
+        Self {
+            offset,
+            len: len as u32,
+        }
+    }
+
+    fn unless(self, absent: bool) -> Self {
+        if absent { Self::NONE } else { self }
+    }
+}
+
+const NONE: Place = Place::NONE;
 
 impl<'m> Workspace<'m> {
     /// Holds as many samples of `per_sample` elements as fit, at least one.
@@ -34,43 +56,43 @@ impl<'m> Workspace<'m> {
         self.capacity
     }
 
-    fn range(&self, (offset, len): Place, batch: usize) -> core::ops::Range<usize> {
-        if offset == NOWHERE || len == 0 {
+    fn range(&self, place: Place, batch: usize) -> core::ops::Range<usize> {
+        if place.len == 0 {
             return 0..0;
         }
-        let start = offset as usize * self.capacity;
-        start..start + len * batch
+        let start = place.offset as usize * self.capacity;
+        start..start + place.len as usize * batch
     }
 
-    /// The tensors of the first `batch` samples at places that do not overlap; one that is nowhere is empty.
+    /// The tensors of the first `batch` samples at places that do not overlap.
+    ///
+    /// The checks are much of a small program: callers ask for three or four, filled up with [`Place::NONE`], so that there are two
+    /// versions of this.
+    #[inline(never)]
     pub(crate) fn tensors<const N: usize>(
         &mut self,
         places: [Place; N],
         batch: usize,
-    ) -> Result<[&mut [f32]; N], Error> {
+    ) -> Option<[&mut [f32]; N]> {
         let ranges = places.map(|place| self.range(place, batch));
-        self.elements
-            .get_disjoint_mut(ranges)
-            .map_err(|_| Error::Plan)
+        self.elements.get_disjoint_mut(ranges).ok()
     }
 
-    pub(crate) fn tensor(&self, place: Place, batch: usize) -> Result<&[f32], Error> {
-        self.elements
-            .get(self.range(place, batch))
-            .ok_or(Error::Plan)
+    pub(crate) fn tensor(&self, place: Place, batch: usize) -> Option<&[f32]> {
+        self.elements.get(self.range(place, batch))
     }
 
     /// Copies a tensor to another place, unless it is there already.
-    pub(crate) fn copy(&mut self, from: Place, to: Place, batch: usize) -> Result<(), Error> {
-        if from.0 != to.0 {
-            let [from, to] = self.tensors([from, to], batch)?;
+    pub(crate) fn copy(&mut self, from: Place, to: Place, batch: usize) -> Option<()> {
+        if from.offset != to.offset {
+            let [from, to, _] = self.tensors([from, to, NONE], batch)?;
             elementwise::copy(from, to);
         }
-        Ok(())
+        Some(())
     }
 }
 
-/// The passes over the layers of a network.
+/// The passes over the layers of a network. They end early, with none, if a plan does not fit its buffers, which no plan does.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Passes<'a, G> {
     pub(crate) graph: &'a G,
@@ -82,20 +104,16 @@ pub(crate) struct Passes<'a, G> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Source<'a> {
     Outside(&'a [f32]),
-    Workspace(usize),
+    Workspace(u32),
 }
 
 impl<G: Graph> Passes<'_, G> {
-    fn call<'a>(&'a self, index: usize, layer: &'a Layer) -> Result<Call<'a>, Error> {
-        let start = layer.weights as usize;
-        Ok(Call {
+    fn call<'a>(&'a self, index: usize, layer: &'a Layer) -> Option<Call<'a>> {
+        Some(Call {
             layer,
             index,
             batch: self.batch,
-            weights: self
-                .weights
-                .get(start..start + layer.weights())
-                .ok_or(Error::Plan)?,
+            weights: self.weights.get(layer.weights_range())?,
         })
     }
 
@@ -106,123 +124,106 @@ impl<G: Graph> Passes<'_, G> {
         slots: &[ForwardSlot],
         source: Source<'_>,
         mode: Mode,
-    ) -> Result<Place, Error> {
+    ) -> Option<Place> {
         let batch = self.batch;
+        let mut outside = None;
         let mut input = match source {
-            Source::Outside(_) => NOWHERE,
-            Source::Workspace(offset) => offset as u32,
+            Source::Outside(values) => {
+                outside = Some(values);
+                NOWHERE
+            }
+            Source::Workspace(offset) => offset,
         };
-        let mut output: Place = (NOWHERE, 0);
+        let mut output = Place::NONE;
         for (index, (layer, slot)) in self.graph.layers().iter().zip(slots).enumerate() {
             let call = self.call(index, layer)?;
-            let Needs {
-                in_place, saved, ..
-            } = layers::needs(layer);
-            let x = (input, layer.input.len());
-            let saved = (slot.saved, saved);
-            output = (slot.output, layer.output.len());
-            match (source, in_place) {
-                (Source::Outside(x), false) if index == 0 => {
-                    let [y, saved] = workspace.tensors([output, saved], batch)?;
-                    layers::forward_mapping::<G>(call, x, y, saved);
-                }
-                (_, false) => {
-                    let [x, y, saved] = workspace.tensors([x, output, saved], batch)?;
-                    layers::forward_mapping::<G>(call, x, y, saved);
-                }
-                (Source::Outside(x), true) if index == 0 => {
-                    let [y, saved] = workspace.tensors([output, saved], batch)?;
-                    elementwise::copy(x, y);
-                    layers::forward_in_place::<G>(call, y, saved, mode);
-                }
-                (_, true) => {
-                    workspace.copy(x, output, batch)?;
-                    let [y, saved] = workspace.tensors([output, saved], batch)?;
-                    layers::forward_in_place::<G>(call, y, saved, mode);
-                }
+            let in_place = layer.op.is_in_place();
+            output = Place::new(slot.output, layer.output.len());
+            let moves = slot.output != input;
+            let places = [
+                output,
+                Place {
+                    offset: slot.saved,
+                    len: slot.saved_len,
+                },
+                Place::new(input, layer.input.len()).unless(outside.is_some() || !moves),
+            ];
+            let [y, saved, x] = workspace.tensors(places, batch)?;
+            let x = outside.take().unwrap_or(x);
+            if !in_place {
+                layers::forward_mapping::<G>(call, x, y, saved);
+            } else {
+                elementwise::copy(x, y);
+                layers::forward_in_place::<G>(call, y, saved, mode);
             }
             input = slot.output;
         }
-        Ok(output)
+        Some(output)
     }
 
     /// Runs back from the gradient of the output, which is in its place, to the lowest layer that learns, and adds the gradients
     /// of the weights to `gradients`: the trainable layers' alone, in layer order.
+    #[inline(never)]
     pub(crate) fn backward(
         &self,
         workspace: &mut Workspace<'_>,
         forward: &[ForwardSlot],
         backward: &[BackwardSlot],
-        input: usize,
+        input: u32,
         mode: Mode,
         gradients: &mut [f32],
-    ) -> Result<(), Error> {
+    ) -> Option<()> {
         let batch = self.batch;
         let mut rest = gradients;
-        let slots = forward.iter().zip(backward).enumerate();
-        for (layer, (index, (forward_slot, slot))) in self.graph.layers().iter().zip(slots).rev() {
-            if rest.is_empty() {
-                break;
-            }
+        let slots = forward.iter().zip(backward);
+        let mut layers = self.graph.layers().iter().zip(slots).enumerate().rev();
+        let mut next = layers.next();
+        while let Some((index, (layer, (forward_slot, slot)))) = next {
+            next = layers.next();
             let call = self.call(index, layer)?;
-            let Needs {
-                in_place,
-                saved,
-                backward_scratch,
-                ..
-            } = layers::needs(layer);
-            let (below, below_gradient) = match index.checked_sub(1) {
-                None => (input as u32, NOWHERE),
-                Some(below) => (
-                    forward.get(below).ok_or(Error::Plan)?.output,
-                    backward.get(below).ok_or(Error::Plan)?.gradient,
-                ),
+            let in_place = layer.op.is_in_place();
+            let (below, below_gradient) = match next {
+                None => (input, NOWHERE),
+                Some((_, (_, (forward, backward)))) => (forward.output, backward.gradient),
             };
-            let x = (below, layer.input.len());
-            let dx = (below_gradient, layer.input.len());
-            let y = (forward_slot.output, layer.output.len());
-            let dy = (slot.gradient, layer.output.len());
-            let saved = (forward_slot.saved, saved);
-            let scratch = (slot.scratch, backward_scratch);
+            let x = Place::new(below, layer.input.len());
+            let dx = Place::new(below_gradient, layer.input.len());
+            let y = Place::new(forward_slot.output, layer.output.len());
+            let dy = Place::new(slot.gradient, layer.output.len());
+            let saved = Place {
+                offset: forward_slot.saved,
+                len: forward_slot.saved_len,
+            };
+            let scratch = Place {
+                offset: slot.scratch,
+                len: slot.scratch_len,
+            };
 
-            let own = rest
-                .len()
-                .checked_sub(layer.trainable_weights())
-                .ok_or(Error::Plan)?;
-            let (before, own) = core::mem::take(&mut rest)
-                .split_at_mut_checked(own)
-                .ok_or(Error::Plan)?;
+            let before = rest.len().saturating_sub(layer.trainable_weights());
+            let (before, own) = core::mem::take(&mut rest).split_at_mut_checked(before)?;
             rest = before;
-            let more_learn_below = !rest.is_empty();
 
             if !in_place {
-                let x = if layer.learns() { x } else { (NOWHERE, 0) };
-                let [x, dy, saved, scratch] = workspace.tensors([x, dy, saved, scratch], batch)?;
+                let x = x.unless(!layer.learns());
+                let [dy, saved, scratch, x] = workspace.tensors([dy, saved, scratch, x], batch)?;
                 layers::backward_weights::<G>(call, x, dy, saved, scratch, own);
             }
-            if !more_learn_below {
+            if rest.is_empty() {
                 break;
             }
             if in_place {
                 workspace.copy(dy, dx, batch)?;
-                let y = if layers::needs(layer).output {
-                    y
-                } else {
-                    (NOWHERE, 0)
-                };
-                let [y, saved, dx] = workspace.tensors([y, saved, dx], batch)?;
+                let y = y.unless(!layer.op.keeps_output());
+                let [dx, saved, y] = workspace.tensors([dx, saved, y], batch)?;
                 layers::backward_in_place::<G>(call, y, saved, dx, mode);
             } else {
-                let x = if layers::reads_input_for_its_gradient(layer) {
-                    x
-                } else {
-                    (NOWHERE, 0)
-                };
-                let [x, dy, saved, scratch, dx] =
-                    workspace.tensors([x, dy, saved, scratch, dx], batch)?;
-                layers::backward_mapping::<G>(call, x, dy, saved, scratch, dx);
+                let again = layer.op.reads_input_for_its_gradient();
+                let kept = if again { saved } else { scratch };
+                let x = x.unless(!again);
+                let [dy, kept, x, dx] = workspace.tensors([dy, kept, x, dx], batch)?;
+                layers::backward_mapping::<G>(call, x, dy, kept, dx);
             }
         }
-        Ok(())
+        Some(())
     }
 }

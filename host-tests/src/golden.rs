@@ -156,11 +156,15 @@ pub fn case(id: &str) -> Case {
 /// The manifest's measure of a tensor's error: `max|found - expected| / max|expected|`, and
 /// `max|found|` where `expected` is all zero. A difference that is not a number counts as infinite.
 /// Panics if the lengths differ.
-pub fn relative_error<T: Copy + Into<f64>>(found: &[T], expected: &[f32]) -> f64 {
+pub fn relative_error<F, E>(found: &[F], expected: &[E]) -> f64
+where
+    F: Copy + Into<f64>,
+    E: Copy + Into<f64>,
+{
     let (_, worst) = worst_difference(found, expected);
-    let largest = expected.iter().fold(0.0_f64, |largest, &value| {
-        largest.max(f64::from(value).abs())
-    });
+    let largest = expected
+        .iter()
+        .fold(0.0_f64, |largest, &value| largest.max(value.into().abs()));
     if largest == 0.0 {
         worst
     } else {
@@ -170,12 +174,11 @@ pub fn relative_error<T: Copy + Into<f64>>(found: &[T], expected: &[f32]) -> f64
 
 /// Panics if the [`relative_error`] is above `tolerance`, and says where it is worst. Returns the
 /// error.
-pub fn assert_close<T: Copy + Into<f64>>(
-    name: &str,
-    found: &[T],
-    expected: &[f32],
-    tolerance: f64,
-) -> f64 {
+pub fn assert_close<F, E>(name: &str, found: &[F], expected: &[E], tolerance: f64) -> f64
+where
+    F: Copy + Into<f64>,
+    E: Copy + Into<f64>,
+{
     assert_eq!(
         found.len(),
         expected.len(),
@@ -186,14 +189,18 @@ pub fn assert_close<T: Copy + Into<f64>>(
     assert!(
         error <= tolerance,
         "{name}[{index}]: expected {}, found {}; tensor error {error:e}, tolerance {tolerance:e}",
-        expected[index],
+        expected[index].into(),
         found[index].into(),
     );
     error
 }
 
 /// Index and size of the largest absolute difference; index 0 of an empty tensor.
-fn worst_difference<T: Copy + Into<f64>>(found: &[T], expected: &[f32]) -> (usize, f64) {
+fn worst_difference<F, E>(found: &[F], expected: &[E]) -> (usize, f64)
+where
+    F: Copy + Into<f64>,
+    E: Copy + Into<f64>,
+{
     assert_eq!(
         found.len(),
         expected.len(),
@@ -201,7 +208,7 @@ fn worst_difference<T: Copy + Into<f64>>(found: &[T], expected: &[f32]) -> (usiz
     );
     let mut worst = (0, 0.0);
     for (index, (&found, &expected)) in found.iter().zip(expected).enumerate() {
-        let difference = (found.into() - f64::from(expected)).abs();
+        let difference = (found.into() - expected.into()).abs();
         let difference = if difference.is_nan() {
             f64::INFINITY
         } else {
@@ -262,20 +269,23 @@ mod tests {
 
     #[test]
     fn error_is_relative_to_the_largest_expected_element() {
-        assert_eq!(relative_error(&[1.0_f64, -4.5], &[1.0, -4.0]), 0.125);
-        assert_eq!(relative_error(&[0.25_f32, -0.5], &[0.0, 0.0]), 0.5);
-        assert_eq!(relative_error::<f64>(&[], &[]), 0.0);
+        assert_eq!(relative_error(&[1.0_f64, -4.5], &[1.0_f32, -4.0]), 0.125);
+        assert_eq!(relative_error(&[0.25_f32, -0.5], &[0.0_f32, 0.0]), 0.5);
+        assert_eq!(relative_error::<f64, f32>(&[], &[]), 0.0);
     }
 
     #[test]
     fn not_a_number_is_an_infinite_error() {
-        assert_eq!(relative_error(&[f64::NAN, 1.0], &[1.0, 1.0]), f64::INFINITY);
+        assert_eq!(
+            relative_error(&[f64::NAN, 1.0], &[1.0_f32, 1.0]),
+            f64::INFINITY
+        );
     }
 
     #[test]
     #[should_panic = "bias[1]: expected 4, found 4.5; tensor error 1.25e-1, tolerance 1e-5"]
     fn message_names_the_worst_element() {
-        assert_close("bias", &[1.0_f64, 4.5], &[1.0, 4.0], 1e-5);
+        assert_close("bias", &[1.0_f64, 4.5], &[1.0_f32, 4.0], 1e-5);
     }
 
     #[test]

@@ -1,16 +1,21 @@
 //! What the host tests of `lightlayers` compare the library with.
 //!
 //! - [`reference`](mod@reference): every layer, loss and optimizer once more, in `f64`, as plain
-//!   loops over the
-//!   textbook's formula. Slow, short, and written without the library.
+//!   loops over the textbook's formula. Slow, short, and written without the library.
 //! - [`golden`]: vectors made with Keras.
 //! - [`finite_difference`]: derivatives from the definition, to check gradients with.
 //! - [`sample`]: seeded test data.
+//! - [`session`]: runs networks of the library in buffers made to measure.
+//! - [`twin`]: a network of the library once more, put together from the reference.
+//! - [`custom`]: layers from outside the library.
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod custom;
 pub mod finite_difference;
 pub mod golden;
 pub mod reference;
 pub mod sample;
+pub mod session;
+pub mod twin;

@@ -1,7 +1,7 @@
 //! Products of a batch of vectors with a matrix, row-major.
 
-/// Columns that are summed up together: their sums and one row's weights fit the 32 registers of a Cortex-M4F.
-const COLUMNS: usize = 8;
+use core::iter::once;
+use core::slice::ChunksExact;
 
 /// `y = x · w + bias`: `x [batch, inputs]`, `w [inputs, outputs]`, `bias [outputs]` or empty for 0, `y [batch, outputs]`.
 ///
@@ -13,98 +13,87 @@ pub(crate) fn multiply(
     (inputs, outputs): (usize, usize),
     y: &mut [f32],
 ) {
-    for (x, y) in x
-        .chunks_exact(inputs.max(1))
-        .zip(y.chunks_exact_mut(outputs.max(1)))
-    {
-        let (blocks, rest) = y.as_chunks_mut::<COLUMNS>();
-        let first_of_rest = blocks.len() * COLUMNS;
-        for (block, y) in blocks.iter_mut().enumerate() {
-            *y = columns(x, w, bias, outputs, block * COLUMNS);
+    let rows = x.chunks_exact(inputs.max(1));
+    for (x, y) in rows.zip(y.chunks_exact_mut(outputs.max(1))) {
+        let mut biases = bias.iter();
+        for y in y.iter_mut() {
+            *y = biases.next().copied().unwrap_or_default();
         }
+        let w = w.chunks_exact(outputs.max(1));
+        let (blocks, rest) = y.as_chunks_mut();
+        for (block, y) in blocks.iter_mut().enumerate() {
+            add_four_columns(x, w.clone(), 4 * block, y);
+        }
+        let first = 4 * blocks.len();
         for (i, y) in rest.iter_mut().enumerate() {
-            [*y] = columns(x, w, bias, outputs, first_of_rest + i);
+            for (x, row) in x.iter().zip(w.clone()) {
+                *y += x * row.get(first + i).copied().unwrap_or_default();
+            }
         }
     }
 }
 
-/// The outputs `first..first + N` of one sample.
 #[inline(always)]
-fn columns<const N: usize>(
-    x: &[f32],
-    w: &[f32],
-    bias: &[f32],
-    outputs: usize,
-    first: usize,
-) -> [f32; N] {
-    let mut sums = match bias.get(first..).and_then(<[f32]>::first_chunk) {
-        Some(bias) => *bias,
-        None => [0.0; N],
-    };
-    let rows = w.get(first..).unwrap_or_default().chunks(outputs.max(1));
-    for (x, row) in x.iter().zip(rows) {
-        if let Some(row) = row.first_chunk::<N>() {
-            for (sum, w) in sums.iter_mut().zip(row) {
-                *sum += x * w;
-            }
+fn after(values: &[f32], start: usize) -> &[f32] {
+    values.get(start..).unwrap_or_default()
+}
+
+/// Four outputs of one sample, `first` and the next ones. Written out, because a loop over them is not unrolled when optimizing
+/// for size.
+#[inline(always)]
+fn add_four_columns(x: &[f32], w: ChunksExact<'_, f32>, first: usize, y: &mut [f32; 4]) {
+    let [mut a, mut b, mut c, mut d] = *y;
+    for (x, row) in x.iter().zip(w) {
+        if let Some([w0, w1, w2, w3, ..]) = row.get(first..) {
+            a += x * w0;
+            b += x * w1;
+            c += x * w2;
+            d += x * w3;
         }
     }
-    sums
+    *y = [a, b, c, d];
 }
 
 /// `dx = dy · wᵀ`: `dy [batch, outputs]`, `w [inputs, outputs]`, `dx [batch, inputs]`.
 ///
 /// Order: 0, then the terms of output 0, 1, 2, ….
 pub(crate) fn multiply_transposed(
-    dy: &[f32],
+    mut dy: &[f32],
     w: &[f32],
     (inputs, outputs): (usize, usize),
     dx: &mut [f32],
 ) {
-    let outputs = outputs.max(1);
-    for (dy, dx) in dy
-        .chunks_exact(outputs)
-        .zip(dx.chunks_exact_mut(inputs.max(1)))
-    {
-        for (dx, row) in dx.iter_mut().zip(w.chunks_exact(outputs)) {
+    for dx in dx.chunks_exact_mut(inputs.max(1)) {
+        let mut weights = w.iter();
+        for dx in dx {
             let mut sum = 0.0;
-            for (dy, w) in dy.iter().zip(row) {
+            for (dy, w) in dy.iter().take(outputs).zip(weights.by_ref()) {
                 sum += dy * w;
             }
             *dx = sum;
         }
+        dy = after(dy, outputs);
     }
 }
 
-/// `dw += xᵀ · dy`: `x [batch, inputs]`, `dy [batch, outputs]`, `dw [inputs, outputs]`.
+/// `dw += xᵀ · dy` and `dbias += Σ dy` over the batch: `x [batch, inputs]`, `dy [batch, outputs]`, `dw [inputs, outputs]`, followed by
+/// `dbias [outputs]` if there is a bias.
 ///
 /// Order: what `dw` holds, then the terms of sample 0, 1, 2, …; so a batch in parts gives the same bits as in one.
 pub(crate) fn accumulate_outer(
     x: &[f32],
-    dy: &[f32],
+    mut dy: &[f32],
     (inputs, outputs): (usize, usize),
     dw: &mut [f32],
 ) {
-    let outputs = outputs.max(1);
-    for (x, dy) in x.chunks_exact(inputs.max(1)).zip(dy.chunks_exact(outputs)) {
-        for (x, row) in x.iter().zip(dw.chunks_exact_mut(outputs)) {
-            for (dw, dy) in row.iter_mut().zip(dy) {
+    for x in x.chunks_exact(inputs.max(1)) {
+        let mut gradients = dw.iter_mut();
+        // The bias is the weight of an input that is always 1.
+        for x in x.iter().copied().chain(once(1.0)) {
+            for (dy, dw) in dy.iter().take(outputs).zip(gradients.by_ref()) {
                 *dw += x * dy;
             }
         }
-    }
-}
-
-/// `sum += Σ rows`: `rows [batch, outputs]`, `sum [outputs]`; nothing if `sum` is empty.
-///
-/// Order: what `sum` holds, then row 0, 1, 2, ….
-pub(crate) fn accumulate_rows(rows: &[f32], sum: &mut [f32]) {
-    if sum.is_empty() {
-        return;
-    }
-    for row in rows.chunks_exact(sum.len()) {
-        for (sum, value) in sum.iter_mut().zip(row) {
-            *sum += value;
-        }
+        dy = after(dy, outputs);
     }
 }

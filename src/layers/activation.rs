@@ -8,11 +8,10 @@
 //! | sigmoid | `1 / (1 + exp(-x))` | `dy · y · (1 - y)` |
 //! | tanh | `tanh(x)` | `dy · (1 - y²)` |
 //!
-//! Of the ReLUs backward keeps one bit per value, 32 to a word, each sample starting a new word; of the others the output.
+//! Of the ReLUs backward keeps one bit per value, 32 to a word; of the others the output.
 //!
 //! Source: Keras, layer activations.
 
-use super::Mode;
 use crate::error::BuildError;
 use crate::math;
 use crate::shape::Shape;
@@ -20,7 +19,7 @@ use crate::shape::Shape;
 /// Values whose bits share one word.
 const BITS: usize = 32;
 
-/// Words that hold one sample's bits.
+/// Words that hold one sample's bits; the bits of a batch lie without gaps and need no more.
 pub(super) const fn mask_len(values: usize) -> usize {
     values.div_ceil(BITS)
 }
@@ -41,97 +40,56 @@ pub(super) const fn check_slope(
     }
 }
 
-/// Keeps, for backward, where `passes` holds, and replaces each value by `value`.
+/// Replaces each value by `value`, and keeps a bit where `passes` holds, unless `mask` is empty.
 #[inline(always)]
 fn forward(
-    batch: usize,
     y: &mut [f32],
     mask: &mut [f32],
-    mode: Mode,
     passes: impl Fn(f32) -> bool,
     value: impl Fn(f32) -> f32,
 ) {
-    if let Mode::Training(_) = mode {
-        let len = y.len().checked_div(batch).unwrap_or(0).max(1);
-        let words = mask_len(len).max(1);
-        for (sample, mask) in y.chunks(len).zip(mask.chunks_mut(words)) {
-            for (values, word) in sample.chunks(BITS).zip(mask) {
-                let mut bits = 0;
-                for (i, x) in values.iter().enumerate() {
-                    bits |= u32::from(passes(*x)) << i;
-                }
-                *word = f32::from_bits(bits);
-            }
+    let mut words = mask.iter_mut();
+    for values in y.chunks_mut(BITS) {
+        let mut bits = 0;
+        for x in values.iter_mut().rev() {
+            bits = bits << 1 | u32::from(passes(*x));
+            *x = value(*x);
         }
-    }
-    for x in y {
-        *x = value(*x);
+        if let Some(word) = words.next() {
+            *word = f32::from_bits(bits);
+        }
     }
 }
 
-pub(super) fn relu_forward(batch: usize, y: &mut [f32], mask: &mut [f32], mode: Mode) {
-    forward(
-        batch,
-        y,
-        mask,
-        mode,
-        |x| x > 0.0,
-        |x| if x > 0.0 { x } else { nan_or(x, 0.0) },
-    );
+// A NaN stays one in all of them, so that a broken network is noticed at its loss.
+
+pub(super) fn relu_forward(y: &mut [f32], mask: &mut [f32]) {
+    let value = |x| if x <= 0.0 { 0.0 } else { x };
+    forward(y, mask, |x| x > 0.0, value);
 }
 
-pub(super) fn relu6_forward(batch: usize, y: &mut [f32], mask: &mut [f32], mode: Mode) {
-    let value = |x: f32| {
-        if x >= 6.0 {
-            6.0
-        } else if x > 0.0 {
-            x
-        } else {
-            nan_or(x, 0.0)
-        }
+pub(super) fn relu6_forward(y: &mut [f32], mask: &mut [f32]) {
+    let value = |x: f32| match x {
+        x if x <= 0.0 => 0.0,
+        x if x >= 6.0 => 6.0,
+        x => x,
     };
-    forward(batch, y, mask, mode, |x| x > 0.0 && x < 6.0, value);
+    forward(y, mask, |x| x > 0.0 && x < 6.0, value);
 }
 
-pub(super) fn leaky_relu_forward(
-    slope: f32,
-    batch: usize,
-    y: &mut [f32],
-    mask: &mut [f32],
-    mode: Mode,
-) {
-    forward(
-        batch,
-        y,
-        mask,
-        mode,
-        |x| x > 0.0,
-        |x| if x > 0.0 { x } else { slope * x },
-    );
+pub(super) fn leaky_relu_forward(slope: f32, y: &mut [f32], mask: &mut [f32]) {
+    let value = |x| if x > 0.0 { x } else { slope * x };
+    forward(y, mask, |x| x > 0.0, value);
 }
 
-/// A NaN stays one, so that a broken network is noticed at its loss.
-#[inline(always)]
-fn nan_or(x: f32, value: f32) -> f32 {
-    if x.is_nan() { x } else { value }
-}
-
-pub(super) fn relu_backward(batch: usize, mask: &[f32], gradient: &mut [f32], slope: f32) {
-    let len = gradient.len().checked_div(batch).unwrap_or(0).max(1);
-    let words = mask_len(len).max(1);
-    for (sample, mask) in gradient.chunks_mut(len).zip(mask.chunks(words)) {
-        for (values, word) in sample.chunks_mut(BITS).zip(mask) {
-            let bits = word.to_bits();
-            for (i, dy) in values.iter_mut().enumerate() {
-                let passes = bits >> (i as u32 & 31) & 1 == 1;
-                *dy = if passes {
-                    *dy
-                } else if slope == 0.0 {
-                    0.0
-                } else {
-                    slope * *dy
-                };
+pub(super) fn relu_backward(mask: &[f32], gradient: &mut [f32], slope: f32) {
+    for (values, word) in gradient.chunks_mut(BITS).zip(mask) {
+        let mut bits = word.to_bits();
+        for dy in values {
+            if bits & 1 == 0 {
+                *dy = if slope == 0.0 { 0.0 } else { slope * *dy };
             }
+            bits >>= 1;
         }
     }
 }

@@ -33,22 +33,18 @@ pub(super) const fn tensors(inputs: usize, units: usize, bias: bool) -> Tensors 
 }
 
 pub(super) fn forward(call: Call<'_>, x: &[f32], y: &mut [f32]) {
-    let (inputs, units) = (call.layer.input.len(), call.layer.output.len());
+    let (inputs, units) = call.flat_lengths();
     if let Some((kernel, bias)) = call.weights.split_at_checked(inputs * units) {
         matrix::multiply(x, kernel, bias, (inputs, units), y);
     }
 }
 
 pub(super) fn backward_weights(call: Call<'_>, x: &[f32], dy: &[f32], gradients: &mut [f32]) {
-    let (inputs, units) = (call.layer.input.len(), call.layer.output.len());
-    if let Some((kernel, bias)) = gradients.split_at_mut_checked(inputs * units) {
-        matrix::accumulate_outer(x, dy, (inputs, units), kernel);
-        matrix::accumulate_rows(dy, bias);
-    }
+    matrix::accumulate_outer(x, dy, call.flat_lengths(), gradients);
 }
 
 pub(super) fn backward_input(call: Call<'_>, dy: &[f32], dx: &mut [f32]) {
-    let (inputs, units) = (call.layer.input.len(), call.layer.output.len());
+    let (inputs, units) = call.flat_lengths();
     if let Some((kernel, _)) = call.weights.split_at_checked(inputs * units) {
         matrix::multiply_transposed(dy, kernel, (inputs, units), dx);
     }

@@ -25,7 +25,7 @@ pub(super) const fn needs(rank: usize, input: Until) -> Needs {
         saved: rank,
         forward_scratch: rank,
         backward_scratch: rank,
-        ..Needs::MAPPING
+        ..Needs::NOTHING
     }
 }
 
@@ -42,7 +42,7 @@ pub(super) fn forward(
     y: &mut [f32],
     h: &mut [f32],
 ) {
-    let inputs = call.layer.input.len();
+    let (inputs, _) = call.flat_lengths();
     let Some((kernel1, rest)) = call.weights.split_at_checked(inputs * rank) else {
         return;
     };
@@ -63,26 +63,21 @@ pub(super) fn backward_weights(
     dh: &mut [f32],
     gradients: &mut [f32],
 ) {
-    let inputs = call.layer.input.len();
+    let (inputs, _) = call.flat_lengths();
     let kernel2 = call
         .weights
         .get(inputs * rank..(inputs + units) * rank)
         .unwrap_or_default();
     matrix::multiply_transposed(dy, kernel2, (rank, units), dh);
     elementwise::scale(dh, scale(units));
-    let Some((dkernel1, rest)) = gradients.split_at_mut_checked(inputs * rank) else {
-        return;
-    };
-    let Some((dkernel2, dbias)) = rest.split_at_mut_checked(rank * units) else {
-        return;
-    };
-    matrix::accumulate_outer(x, dh, (inputs, rank), dkernel1);
-    matrix::accumulate_outer(h, dy, (rank, units), dkernel2);
-    matrix::accumulate_rows(dy, dbias);
+    if let Some((dkernel1, rest)) = gradients.split_at_mut_checked(inputs * rank) {
+        matrix::accumulate_outer(x, dh, (inputs, rank), dkernel1);
+        matrix::accumulate_outer(h, dy, (rank, units), rest);
+    }
 }
 
 pub(super) fn backward_input(call: Call<'_>, rank: usize, dh: &[f32], dx: &mut [f32]) {
-    let inputs = call.layer.input.len();
+    let (inputs, _) = call.flat_lengths();
     if let Some((kernel1, _)) = call.weights.split_at_checked(inputs * rank) {
         matrix::multiply_transposed(dh, kernel1, (inputs, rank), dx);
     }

@@ -66,8 +66,6 @@ pub enum Op {
     Custom {
         /// What it computes.
         layer: &'static dyn CustomLayer,
-        /// The number of its weights.
-        weights: u16,
         /// The values per sample that its forward pass keeps for its backward pass.
         saved: u16,
     },
@@ -88,6 +86,26 @@ impl Op {
             Self::Dropout { .. } => Kind::Dropout,
             Self::Custom { .. } => Kind::Custom,
         }
+    }
+}
+
+impl Op {
+    /// The output may lie where the input lay, and the gradients likewise.
+    pub(crate) const fn is_in_place(&self) -> bool {
+        !matches!(
+            self,
+            Self::Dense { .. } | Self::LightDense { .. } | Self::Custom { .. }
+        )
+    }
+
+    /// The input's gradient cannot take the input's place.
+    pub(crate) const fn reads_input_for_its_gradient(&self) -> bool {
+        matches!(self, Self::Custom { .. })
+    }
+
+    /// Backward reads the output.
+    pub(crate) const fn keeps_output(&self) -> bool {
+        matches!(self, Self::Sigmoid | Self::Tanh | Self::Softmax)
     }
 }
 
@@ -229,7 +247,7 @@ impl Tensors {
         self.len > 0 && matches!(self.items[0].role, Role::Kernel)
     }
 
-    const fn total(&self) -> usize {
+    pub(crate) const fn total(&self) -> usize {
         let mut sum = 0;
         let mut i = 0;
         while i < self.len {
@@ -240,7 +258,8 @@ impl Tensors {
     }
 }
 
-pub(crate) const fn tensors(layer: &Layer) -> Tensors {
+/// The tensors of a layer; a custom one has a single tensor of `custom` weights.
+pub(crate) const fn tensors(layer: &Layer, custom: usize) -> Tensors {
     let inputs = layer.input.len();
     let none = Tensors::new();
     match layer.op {
@@ -248,14 +267,9 @@ pub(crate) const fn tensors(layer: &Layer) -> Tensors {
         Op::LightDense { units, rank } => {
             light_dense::tensors(inputs, rank as usize, units as usize, layer.bias)
         }
-        Op::Custom { weights: 0, .. } => none,
-        Op::Custom { weights, .. } => none.with(Role::Custom, weights as usize, 0, 0),
+        Op::Custom { .. } if custom > 0 => none.with(Role::Custom, custom, 0, 0),
         _ => none,
     }
-}
-
-pub(crate) const fn weights(layer: &Layer) -> usize {
-    tensors(layer).total()
 }
 
 pub(crate) const fn multiply_accumulates(layer: &Layer) -> usize {
@@ -307,12 +321,8 @@ pub(crate) enum Until {
 
 /// What the memory planner must know of a layer, in elements per sample.
 pub(crate) struct Needs {
-    /// The output may lie where the input lay, and the gradients likewise.
-    pub(crate) in_place: bool,
     /// What backward reads of the input.
     pub(crate) input: Until,
-    /// Backward reads the output.
-    pub(crate) output: bool,
     /// Kept from forward to backward.
     pub(crate) saved: usize,
     /// Used within one forward pass where nothing is kept: 0, or as many as `saved`.
@@ -322,17 +332,11 @@ pub(crate) struct Needs {
 }
 
 impl Needs {
-    const MAPPING: Self = Self {
-        in_place: false,
+    const NOTHING: Self = Self {
         input: Until::Forward,
-        output: false,
         saved: 0,
         forward_scratch: 0,
         backward_scratch: 0,
-    };
-    const IN_PLACE: Self = Self {
-        in_place: true,
-        ..Self::MAPPING
     };
 }
 
@@ -350,32 +354,23 @@ pub(crate) const fn needs(layer: &Layer) -> Needs {
     match layer.op {
         Op::Dense { .. } => Needs {
             input: Until::weight_gradients_of(layer),
-            ..Needs::MAPPING
+            ..Needs::NOTHING
         },
         Op::LightDense { rank, .. } => {
             light_dense::needs(rank as usize, Until::weight_gradients_of(layer))
         }
         Op::Relu | Op::Relu6 | Op::LeakyRelu { .. } => Needs {
             saved: activation::mask_len(layer.output.len()),
-            ..Needs::IN_PLACE
+            ..Needs::NOTHING
         },
-        Op::Sigmoid | Op::Tanh | Op::Softmax => Needs {
-            output: true,
-            ..Needs::IN_PLACE
-        },
-        Op::Flatten | Op::Dropout { .. } => Needs::IN_PLACE,
         Op::Custom { saved, .. } => Needs {
             input: Until::InputGradient,
             saved: saved as usize,
             forward_scratch: saved as usize,
-            ..Needs::MAPPING
+            ..Needs::NOTHING
         },
+        _ => Needs::NOTHING,
     }
-}
-
-/// Whether the input's gradient cannot take the input's place.
-pub(crate) const fn reads_input_for_its_gradient(layer: &Layer) -> bool {
-    matches!(needs(layer).input, Until::InputGradient)
 }
 
 /// Which pass a forward call belongs to.
@@ -417,6 +412,14 @@ pub(crate) struct Call<'a> {
     pub(crate) weights: &'a [f32],
 }
 
+impl Call<'_> {
+    /// The lengths of input and output of a layer that takes and gives vectors.
+    fn flat_lengths(&self) -> (usize, usize) {
+        let (input, output) = (self.layer.input, self.layer.output);
+        (input.channels as usize, output.channels as usize)
+    }
+}
+
 /// A layer whose output has a place of its own.
 pub(crate) fn forward_mapping<G: Graph>(
     call: Call<'_>,
@@ -453,13 +456,13 @@ pub(crate) fn forward_in_place<G: Graph>(
 ) {
     match call.layer.op {
         Op::Relu if const { G::USES.has(Kind::Relu) } => {
-            activation::relu_forward(call.batch, y, saved, mode);
+            activation::relu_forward(y, saved);
         }
         Op::Relu6 if const { G::USES.has(Kind::Relu6) } => {
-            activation::relu6_forward(call.batch, y, saved, mode);
+            activation::relu6_forward(y, saved);
         }
         Op::LeakyRelu { slope } if const { G::USES.has(Kind::LeakyRelu) } => {
-            activation::leaky_relu_forward(slope, call.batch, y, saved, mode);
+            activation::leaky_relu_forward(slope, y, saved);
         }
         Op::Sigmoid if const { G::USES.has(Kind::Sigmoid) } => activation::sigmoid_forward(y),
         Op::Tanh if const { G::USES.has(Kind::Tanh) } => activation::tanh_forward(y),
@@ -475,6 +478,7 @@ pub(crate) fn forward_in_place<G: Graph>(
 
 /// The first half of a layer's backward pass: adds the gradients of its weights to `gradients` (empty if it is frozen), and
 /// leaves in `scratch` what the second half needs.
+#[inline(never)]
 pub(crate) fn backward_weights<G: Graph>(
     call: Call<'_>,
     x: &[f32],
@@ -514,13 +518,13 @@ pub(crate) fn backward_weights<G: Graph>(
     }
 }
 
-/// The second half where the input's gradient has a place of its own.
+/// The second half where the input's gradient has a place of its own. `kept` is what forward saved for a layer that reads its input
+/// again, and what the first half left in scratch for all others.
 pub(crate) fn backward_mapping<G: Graph>(
     call: Call<'_>,
     x: &[f32],
     dy: &[f32],
-    saved: &[f32],
-    scratch: &[f32],
+    kept: &[f32],
     dx: &mut [f32],
 ) {
     match call.layer.op {
@@ -528,7 +532,7 @@ pub(crate) fn backward_mapping<G: Graph>(
             dense::backward_input(call, dy, dx);
         }
         Op::LightDense { rank, .. } if const { G::USES.has(Kind::LightDense) } => {
-            light_dense::backward_input(call, rank as usize, scratch, dx);
+            light_dense::backward_input(call, rank as usize, kept, dx);
         }
         Op::Custom { layer, .. } if const { G::USES.has(Kind::Custom) } => {
             layer.backward_input(
@@ -537,7 +541,7 @@ pub(crate) fn backward_mapping<G: Graph>(
                     batch: call.batch,
                     input: x,
                     output_gradient: dy,
-                    saved,
+                    saved: kept,
                 },
                 dx,
             );
@@ -556,13 +560,13 @@ pub(crate) fn backward_in_place<G: Graph>(
 ) {
     match call.layer.op {
         Op::Relu if const { G::USES.has(Kind::Relu) } => {
-            activation::relu_backward(call.batch, saved, gradient, 0.0);
+            activation::relu_backward(saved, gradient, 0.0);
         }
         Op::Relu6 if const { G::USES.has(Kind::Relu6) } => {
-            activation::relu_backward(call.batch, saved, gradient, 0.0);
+            activation::relu_backward(saved, gradient, 0.0);
         }
         Op::LeakyRelu { slope } if const { G::USES.has(Kind::LeakyRelu) } => {
-            activation::relu_backward(call.batch, saved, gradient, slope);
+            activation::relu_backward(saved, gradient, slope);
         }
         Op::Sigmoid if const { G::USES.has(Kind::Sigmoid) } => {
             activation::sigmoid_backward(y, gradient);
@@ -581,7 +585,7 @@ pub(crate) fn backward_in_place<G: Graph>(
 /// Fills a layer's weights with their starting values.
 pub(crate) fn initialize(layer: &Layer, weights: &mut [f32], rng: &mut Rng) -> Result<(), Error> {
     let mut rest = weights;
-    for tensor in tensors(layer).as_slice() {
+    for tensor in tensors(layer, layer.weights()).as_slice() {
         let (values, after) = core::mem::take(&mut rest)
             .split_at_mut_checked(tensor.len)
             .ok_or(Error::Plan)?;

@@ -1,15 +1,22 @@
 //! Optimizers: how the gradients change the weights.
 
 mod adam;
+mod clip;
 mod sgd;
 
 pub use adam::{Adam, AdamW};
+pub use clip::ClipNorm;
 pub use sgd::{Momentum, Sgd};
 
 /// The rule of one optimizer step, after Keras 3.
 pub trait Optimizer {
     /// Elements of state for every trainable weight.
     const STATE: usize;
+
+    /// Changes all gradients of a minibatch before the step; does nothing unless this is overridden.
+    fn prepare(&self, gradients: &mut [f32]) {
+        let _ = gradients;
+    }
 
     /// Changes `weights` by one step; `step` counts from 1.
     ///

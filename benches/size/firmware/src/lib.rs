@@ -1,8 +1,12 @@
 //! What the measured programs share.
 #![no_std]
 
-use core::hint::spin_loop;
+use core::convert::Infallible;
+use core::hint::{black_box, spin_loop};
 use core::panic::PanicInfo;
+
+use lightlayers::dataset::{Dataset, Target};
+use lightlayers::{Model, Network};
 
 #[panic_handler]
 fn panic(_: &PanicInfo) -> ! {
@@ -11,44 +15,36 @@ fn panic(_: &PanicInfo) -> ! {
     }
 }
 
-/// A stand-in for a network: `(inputs, outputs, rectified)` for each dense layer.
-pub const NET: [(u16, u16, bool); 2] = [(784, 32, true), (32, 10, false)];
+/// The measured network.
+pub struct Net;
 
-pub const WEIGHTS: usize = 784 * 32 + 32 + 32 * 10 + 10;
-pub const WORKSPACE: usize = 32;
-
-/// A stand-in for inference.
-#[inline(never)]
-pub fn forward(weights: &[f32], workspace: &mut [f32], input: &[f32], output: &mut [f32]) {
-    let split = dense(NET[0], weights, input, workspace);
-    dense(
-        NET[1],
-        weights.get(split..).unwrap_or_default(),
-        workspace,
-        output,
-    );
+impl Model for Net {
+    const NET: Network = Network::features(784)
+        .light_dense(32, 4)
+        .relu()
+        .dense(10);
 }
 
-/// A stand-in for a step of training: moves every weight against the input.
-#[inline(never)]
-pub fn train(weights: &mut [f32], workspace: &mut [f32], input: &[f32], output: &mut [f32]) {
-    forward(weights, workspace, input, output);
-    for (weight, x) in weights.iter_mut().zip(input) {
-        *weight -= 0.01 * x;
-    }
-}
+pub const NET: Network = Net::NET;
 
-fn dense(layer: (u16, u16, bool), weights: &[f32], input: &[f32], output: &mut [f32]) -> usize {
-    let (inputs, outputs, rectified) = (layer.0 as usize, layer.1 as usize, layer.2);
-    for (unit, y) in output.iter_mut().enumerate().take(outputs) {
-        let column = weights.iter().skip(unit).step_by(outputs);
-        *y = column
-            .zip(input)
-            .take(inputs)
-            .fold(0.0, |sum, (w, x)| sum + w * x);
-        if rectified {
-            *y = y.max(0.0);
-        }
+/// Samples that cost no code of their own.
+pub struct Samples;
+
+impl Dataset for Samples {
+    type Error = Infallible;
+
+    fn len(&self) -> usize {
+        black_box(100)
     }
-    (inputs + 1) * outputs
+
+    fn read(
+        &mut self,
+        index: usize,
+        input: &mut [f32],
+        target: &mut Target<'_>,
+    ) -> Result<(), Infallible> {
+        black_box(input);
+        target.set_class(index & 7);
+        Ok(())
+    }
 }

@@ -4,27 +4,28 @@
 
 use core::hint::black_box;
 
-use size_firmware::{WEIGHTS, WORKSPACE, forward};
+use lightlayers::Inference;
+use size_firmware::{NET, Net};
 
-static mut WEIGHT_BUFFER: [f32; WEIGHTS] = [0.0; WEIGHTS];
-static mut WORKSPACE_BUFFER: [f32; WORKSPACE] = [0.0; WORKSPACE];
+static mut WEIGHTS: [f32; NET.weights()] = [0.0; NET.weights()];
+static mut WORKSPACE: [f32; NET.inference_workspace()] = [0.0; NET.inference_workspace()];
 static mut INPUT: [f32; 784] = [0.0; 784];
-static mut OUTPUT: [f32; 10] = [0.0; 10];
 
 #[unsafe(no_mangle)]
 extern "C" fn Reset() -> ! {
     // SAFETY: this runs once, alone, and each buffer is borrowed once. The black boxes keep the compiler from knowing that
     // the buffers are zero.
-    let (weights, workspace, input, output) = unsafe {
+    let (weights, workspace, input) = unsafe {
         (
-            &*black_box(&raw mut WEIGHT_BUFFER),
-            &mut *black_box(&raw mut WORKSPACE_BUFFER),
+            &*black_box(&raw const WEIGHTS),
+            &mut *black_box(&raw mut WORKSPACE),
             &*black_box(&raw const INPUT),
-            &mut *black_box(&raw mut OUTPUT),
         )
     };
-    loop {
-        forward(weights, workspace, input, output);
-        black_box(&mut *output);
+    if let Ok(mut inference) = Inference::new(Net, weights, workspace) {
+        while let Ok(output) = inference.run(black_box(input)) {
+            black_box(output);
+        }
     }
+    loop {}
 }

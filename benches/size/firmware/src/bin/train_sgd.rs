@@ -1,30 +1,37 @@
-//! Training steps of stochastic gradient descent.
+//! Epochs of stochastic gradient descent.
 #![no_std]
 #![no_main]
 
 use core::hint::black_box;
 
-use size_firmware::{WEIGHTS, WORKSPACE, train};
+use lightlayers::loss::SoftmaxCrossEntropy;
+use lightlayers::optim::Sgd;
+use lightlayers::schedule::Constant;
+use lightlayers::{Epoch, Memory, Trainer};
+use size_firmware::{NET, Net, Samples};
 
-static mut WEIGHT_BUFFER: [f32; WEIGHTS] = [0.0; WEIGHTS];
-static mut WORKSPACE_BUFFER: [f32; WORKSPACE] = [0.0; WORKSPACE];
-static mut INPUT: [f32; 784] = [0.0; 784];
-static mut OUTPUT: [f32; 10] = [0.0; 10];
+static mut WEIGHTS: [f32; NET.weights()] = [0.0; NET.weights()];
+static mut GRADIENTS: [f32; NET.trainable_weights()] = [0.0; NET.trainable_weights()];
+static mut WORKSPACE: [f32; NET.training_workspace(1)] = [0.0; NET.training_workspace(1)];
 
 #[unsafe(no_mangle)]
 extern "C" fn Reset() -> ! {
     // SAFETY: this runs once, alone, and each buffer is borrowed once. The black boxes keep the compiler from knowing that
     // the buffers are zero.
-    let (weights, workspace, input, output) = unsafe {
-        (
-            &mut *black_box(&raw mut WEIGHT_BUFFER),
-            &mut *black_box(&raw mut WORKSPACE_BUFFER),
-            &*black_box(&raw const INPUT),
-            &mut *black_box(&raw mut OUTPUT),
-        )
+    let memory = unsafe {
+        Memory {
+            weights: &mut *black_box(&raw mut WEIGHTS),
+            gradients: &mut *black_box(&raw mut GRADIENTS),
+            optimizer_state: &mut [],
+            workspace: &mut *black_box(&raw mut WORKSPACE),
+        }
     };
-    loop {
-        train(weights, workspace, input, output);
-        black_box(&mut *output);
+    if let Ok(mut trainer) = Trainer::new(Net, SoftmaxCrossEntropy::new(), Sgd, memory) {
+        while let Ok(metrics) =
+            trainer.epoch(&mut Samples, Epoch::in_order(32), &Constant(0.01), |_| {})
+        {
+            black_box(metrics);
+        }
     }
+    loop {}
 }
