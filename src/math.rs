@@ -23,8 +23,18 @@ functions! {
     ln(x) = logf, ln;
     /// The cosine of an angle in radians.
     cos(x) = cosf, cos;
-    /// The hyperbolic tangent.
-    tanh(x) = tanhf, tanh;
+}
+
+/// The hyperbolic tangent.
+#[inline]
+pub fn tanh(x: f32) -> f32 {
+    #[cfg(not(feature = "micromath"))]
+    return libm::tanhf(x);
+    #[cfg(feature = "micromath")]
+    {
+        let power = exp(-2.0 * x.abs());
+        ((1.0 - power) / (1.0 + power)).copysign(x)
+    }
 }
 
 /// The square root, correctly rounded.

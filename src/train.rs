@@ -377,8 +377,7 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
                     found,
                 });
             }
-            let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
-            if !finite(input) || !finite(target.values()) {
+            if !all_finite(input) || !all_finite(target.values()) {
                 return Err(Error::NonFiniteSample { sample });
             }
         }
@@ -446,7 +445,7 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
         if !metrics.loss().is_finite() {
             return Err(non_finite(Quantity::Loss));
         }
-        if !self.gradients.iter().all(|gradient| gradient.is_finite()) {
+        if !all_finite(self.gradients) {
             return Err(non_finite(Quantity::Gradient));
         }
         self.optimizer.prepare(self.gradients);
@@ -495,6 +494,13 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
         }
         penalty
     }
+}
+
+/// Without an early exit, which would keep it from being vectorized.
+fn all_finite(values: &[f32]) -> bool {
+    values
+        .iter()
+        .fold(true, |finite, value| finite & value.is_finite())
 }
 
 /// `l2 · Σ w²` over the layer's kernels; adds `2 · l2 · w` to its gradients unless they are empty.

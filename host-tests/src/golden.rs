@@ -1,6 +1,6 @@
 //! Vectors made with Keras: the folder `golden/` of this package, one file per case and a manifest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -77,6 +77,17 @@ impl Case {
             .as_array()
             .map(|list| list.iter().filter_map(Value::as_f64).collect());
         numbers.unwrap_or_else(|| panic!("{}: {name} is {value}, not a list", self.id))
+    }
+
+    /// The names of the tensors that are results, not given.
+    pub fn results(&self) -> BTreeSet<String> {
+        const GIVEN: [&str; 4] = ["x", "dy", "logits", "target"];
+        const GIVEN_GROUPS: [&str; 3] = ["param.", "init.", "grads."];
+        let names = self.tensors.keys().filter(|name| {
+            !GIVEN.contains(&name.as_str())
+                && !GIVEN_GROUPS.iter().any(|group| name.starts_with(group))
+        });
+        names.cloned().collect()
     }
 
     /// A tensor by name. Panics if the case has none of that name.

@@ -237,8 +237,6 @@ pub struct Run {
     pub steps: usize,
     /// The learning rate.
     pub rate: f32,
-    /// Clipping by the global norm.
-    pub clip_norm: Option<f32>,
     /// The seed of dropout.
     pub dropout_seed: u64,
 }
@@ -250,7 +248,6 @@ impl Default for Run {
             capacity: 1,
             steps: 1,
             rate: 0.1,
-            clip_norm: None,
             dropout_seed: 0,
         }
     }
@@ -300,12 +297,9 @@ impl Run {
         buffers: &'m mut Buffers,
     ) -> Trainer<'m, &'m Plan, L, O> {
         let trainer = Trainer::new(plan, loss, optimizer, buffers.memory());
-        let trainer = trainer.expect("buffers fit");
-        let trainer = trainer.with_dropout_seed(self.dropout_seed);
-        match self.clip_norm {
-            Some(norm) => trainer.with_clip_norm(norm).expect("a positive norm"),
-            None => trainer,
-        }
+        trainer
+            .expect("buffers fit")
+            .with_dropout_seed(self.dropout_seed)
     }
 }
 
@@ -356,10 +350,12 @@ pub fn dropout_factors(
     to_array(&upstream.take_outputs(), batch)
 }
 
-/// The text of an error, and that it is one line in lower case without a full stop.
+/// The text of an error. Panics unless it is one line in lower case without a full stop; a range may
+/// end in two.
 pub fn message<D: std::fmt::Display>(error: &Error<D>) -> String {
     let text = error.to_string();
-    assert!(!text.contains('\n') && !text.ends_with('.'), "{text}");
+    let full_stop = text.ends_with('.') && !text.ends_with("..");
+    assert!(!text.contains('\n') && !full_stop, "{text}");
     assert!(!text.starts_with(char::is_uppercase), "{text}");
     text
 }

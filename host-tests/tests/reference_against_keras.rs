@@ -155,21 +155,12 @@ impl<'a> Check<'a> {
 
     /// Panics if the case has a result that was not compared.
     fn assert_complete(&self) {
-        const GIVEN: [&str; 7] = ["x", "dy", "logits", "target", "param.", "init.", "grads."];
-        for name in self.case.tensors.keys() {
-            let given = GIVEN.iter().any(|&given| {
-                if given.ends_with('.') {
-                    name.starts_with(given)
-                } else {
-                    name == given
-                }
-            });
-            assert!(
-                given || self.compared.contains(name),
-                "{}: {name} not compared",
-                self.case.id
-            );
-        }
+        assert_eq!(
+            self.compared,
+            self.case.results(),
+            "{}: tensors compared, results",
+            self.case.id
+        );
     }
 
     /// The manifest states how far the case's `f32` results are from a recomputation in `f64` by

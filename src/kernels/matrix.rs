@@ -13,6 +13,10 @@ pub(crate) fn multiply(
     (inputs, outputs): (usize, usize),
     y: &mut [f32],
 ) {
+    #[cfg(feature = "std")]
+    if let Some(level) = super::vectors::level() {
+        return super::vector::multiply(level, x, w, bias, (inputs, outputs), y);
+    }
     let rows = x.chunks_exact(inputs.max(1));
     for (x, y) in rows.zip(y.chunks_exact_mut(outputs.max(1))) {
         let mut biases = bias.iter();
@@ -63,6 +67,10 @@ pub(crate) fn multiply_transposed(
     (inputs, outputs): (usize, usize),
     dx: &mut [f32],
 ) {
+    #[cfg(feature = "std")]
+    if let Some(level) = super::vectors::level() {
+        return super::vector::multiply_transposed(level, dy, w, (inputs, outputs), dx);
+    }
     for dx in dx.chunks_exact_mut(inputs.max(1)) {
         let mut weights = w.iter();
         for dx in dx {
@@ -77,7 +85,7 @@ pub(crate) fn multiply_transposed(
 }
 
 /// `dw += xᵀ · dy` and `dbias += Σ dy` over the batch: `x [batch, inputs]`, `dy [batch, outputs]`, `dw [inputs, outputs]`, followed by
-/// `dbias [outputs]` if there is a bias.
+/// `dbias [outputs]` if there is a bias; nothing if `dw` is empty.
 ///
 /// Order: what `dw` holds, then the terms of sample 0, 1, 2, …; so a batch in parts gives the same bits as in one.
 pub(crate) fn accumulate_outer(
@@ -86,6 +94,13 @@ pub(crate) fn accumulate_outer(
     (inputs, outputs): (usize, usize),
     dw: &mut [f32],
 ) {
+    if dw.len() < inputs * outputs {
+        return;
+    }
+    #[cfg(feature = "std")]
+    if let Some(level) = super::vectors::level() {
+        return super::vector::accumulate_outer(level, x, dy, (inputs, outputs), dw);
+    }
     for x in x.chunks_exact(inputs.max(1)) {
         let mut gradients = dw.iter_mut();
         // The bias is the weight of an input that is always 1.
@@ -95,5 +110,72 @@ pub(crate) fn accumulate_outer(
             }
         }
         dy = after(dy, outputs);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::rng::Rng;
+
+    fn values(rng: &mut Rng, len: usize) -> Vec<f32> {
+        (0..len).map(|_| rng.uniform() - 0.5).collect()
+    }
+
+    /// Calls `check` for sizes around the widths of vectors and groups, and for every kind of vectors.
+    fn for_sizes(check: impl Fn(usize, usize, usize)) {
+        #[cfg(feature = "std")]
+        let kinds: Vec<_> = crate::Vectors::available().collect();
+        #[cfg(not(feature = "std"))]
+        let kinds = [()];
+        for _kind in kinds {
+            #[cfg(feature = "std")]
+            _kind.limit();
+            for batch in [1, 3, 8, 19] {
+                for inputs in [1, 5, 16, 33] {
+                    for outputs in [1, 3, 4, 10, 16, 41, 70] {
+                        check(batch, inputs, outputs);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn products_have_the_bits_of_their_documented_order() {
+        for_sizes(|batch, inputs, outputs| {
+            let rng = &mut Rng::new(1);
+            let (x, w) = (values(rng, batch * inputs), values(rng, inputs * outputs));
+            let bias = values(rng, outputs);
+            let mut y = std::vec![f32::NAN; batch * outputs];
+            multiply(&x, &w, &bias, (inputs, outputs), &mut y);
+            for (at, y) in y.iter().enumerate() {
+                let (n, j) = (at / outputs, at % outputs);
+                let terms = (0..inputs).map(|i| x[n * inputs + i] * w[i * outputs + j]);
+                assert_eq!(*y, terms.fold(bias[j], |sum, term| sum + term));
+            }
+
+            let dy = y;
+            let mut dx = std::vec![f32::NAN; batch * inputs];
+            multiply_transposed(&dy, &w, (inputs, outputs), &mut dx);
+            for (at, dx) in dx.iter().enumerate() {
+                let (n, i) = (at / inputs, at % inputs);
+                let terms = (0..outputs).map(|j| dy[n * outputs + j] * w[i * outputs + j]);
+                assert_eq!(*dx, terms.fold(0.0, |sum, term| sum + term));
+            }
+
+            let before = values(rng, (inputs + 1) * outputs);
+            let mut dw = before.clone();
+            accumulate_outer(&x, &dy, (inputs, outputs), &mut dw);
+            for (at, dw) in dw.iter().enumerate() {
+                let (i, j) = (at / outputs, at % outputs);
+                let x = |n: usize| if i < inputs { x[n * inputs + i] } else { 1.0 };
+                let terms = (0..batch).map(|n| x(n) * dy[n * outputs + j]);
+                assert_eq!(*dw, terms.fold(before[at], |sum, term| sum + term));
+            }
+        });
     }
 }

@@ -5,7 +5,16 @@
 //! output elements, never across the terms of one sum.
 //!
 //! Without the feature `std` the plain code in this folder is all there is. With it, `vector` holds the same functions for
-//! the widest vectors of the processor.
+//! the widest vectors of the processor, and with the feature `parallel` they share the work among threads.
 
 pub(crate) mod elementwise;
 pub(crate) mod matrix;
+#[cfg(feature = "std")]
+mod threads;
+#[cfg(feature = "std")]
+mod vector;
+#[cfg(feature = "std")]
+mod vectors;
+
+#[cfg(feature = "std")]
+pub use vectors::Vectors;

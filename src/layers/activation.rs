@@ -69,11 +69,7 @@ pub(super) fn relu_forward(y: &mut [f32], mask: &mut [f32]) {
 }
 
 pub(super) fn relu6_forward(y: &mut [f32], mask: &mut [f32]) {
-    let value = |x: f32| match x {
-        x if x <= 0.0 => 0.0,
-        x if x >= 6.0 => 6.0,
-        x => x,
-    };
+    let value = |x: f32| x.clamp(0.0, 6.0);
     forward(y, mask, |x| x > 0.0 && x < 6.0, value);
 }
 

@@ -25,7 +25,6 @@ pub(super) const fn needs(rank: usize, input: Until) -> Needs {
         saved: rank,
         forward_scratch: rank,
         backward_scratch: rank,
-        ..Needs::NOTHING
     }
 }
 

@@ -612,7 +612,7 @@ impl Initializer {
             }
             Self::HeNormal => {
                 // The standard deviation of a normal distribution that is cut off at two of its standard deviations.
-                const CUT_DEVIATION: f32 = 0.879_625_66;
+                const CUT_DEVIATION: f32 = 0.879_625_7;
                 let deviation = crate::math::sqrt(2.0 / fan_in as f32) / CUT_DEVIATION;
                 values.fill_with(|| {
                     loop {
