@@ -49,7 +49,7 @@
 //! let mut trainer = Trainer::new(Digits, SoftmaxCrossEntropy::new(), Adam::new(), memory)?;
 //! for seed in 0..10 {
 //!     let epoch = Epoch::shuffled(32, seed);
-//!     trainer.epoch(&mut Holdout::training(digits, 5)?, epoch, &Constant(0.01), |_| {})?;
+//!     trainer.epoch(&mut Holdout::training(digits, 5)?, epoch, &Constant(0.03), |_| {})?;
 //! }
 //! let metrics = trainer.evaluate(&mut Holdout::testing(digits, 5)?, |_| {})?;
 //! assert!(metrics.accuracy() > 0.9);
