@@ -36,6 +36,11 @@ pub trait Model {
 }
 
 /// What a session runs: any [`Model`], or a `&`[`Plan`] that was made at run time.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be run: a session wants a `Model` or a `&Plan`",
+    label = "neither a `Model` nor a `&Plan`",
+    note = "name the network in an `impl Model`, or plan it at run time: `&Plan::new(&network)`"
+)]
 pub trait Graph: sealed::Graph {}
 
 impl<T: sealed::Graph> Graph for T {}

@@ -73,8 +73,9 @@ impl Adam {
         let mut finite = true;
         let moments = m.iter_mut().zip(v);
         for ((w, g), (m, v)) in weights.iter_mut().zip(gradients).zip(moments) {
-            *m += (1.0 - self.beta_1) * (g - *m);
-            *v += (1.0 - self.beta_2) * (g * g - *v);
+            // An infinite moment would never become finite again.
+            *m = (*m + (1.0 - self.beta_1) * (g - *m)).clamp(f32::MIN, f32::MAX);
+            *v = (*v + (1.0 - self.beta_2) * (g * g - *v)).min(f32::MAX);
             let change = rate * *m / (math::sqrt(*v) + self.epsilon);
             finite &= subtract(w, decay * *w + change);
         }
@@ -139,5 +140,21 @@ impl Optimizer for AdamW {
         let decay = step.rate * self.decay;
         self.adam
             .update_decayed(step, decay, weights, gradients, state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn training_goes_on_after_a_gradient_whose_square_is_infinite() {
+        let (mut weights, mut state) = ([0.5], [0.0; 2]);
+        let step = |number| Step { number, rate: 0.1 };
+        for (number, gradient) in [(1, 1e30), (2, -3e38), (3, 3e38), (4, 1.0)] {
+            assert!(Adam::new().update(step(number), &mut weights, &[gradient], &mut state));
+            assert!(state.iter().all(|s| s.is_finite()), "{state:?}");
+        }
+        assert!(weights[0].is_finite());
     }
 }

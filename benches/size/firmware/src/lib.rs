@@ -19,10 +19,7 @@ fn panic(_: &PanicInfo) -> ! {
 pub struct Net;
 
 impl Model for Net {
-    const NET: Network = Network::features(784)
-        .light_dense(32, 4)
-        .relu()
-        .dense(10);
+    const NET: Network = Network::features(784).light_dense(32, 4).relu().dense(10);
 }
 
 pub const NET: Network = Net::NET;

@@ -27,5 +27,7 @@ extern "C" fn Reset() -> ! {
             black_box(output);
         }
     }
-    loop {}
+    loop {
+        core::hint::spin_loop();
+    }
 }

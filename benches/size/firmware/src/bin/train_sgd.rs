@@ -33,5 +33,7 @@ extern "C" fn Reset() -> ! {
             black_box(metrics);
         }
     }
-    loop {}
+    loop {
+        core::hint::spin_loop();
+    }
 }
