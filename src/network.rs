@@ -151,7 +151,7 @@ impl Layer {
     }
 
     /// The range of its weights in the flat weight buffer.
-    pub(crate) const fn weights_range(&self) -> core::ops::Range<usize> {
+    pub const fn weights_range(&self) -> core::ops::Range<usize> {
         self.weights_start as usize..(self.weights_start + self.weights_len) as usize
     }
 
@@ -167,8 +167,12 @@ impl Layer {
         self.op.kind()
     }
 
-    pub(crate) const fn name(&self) -> &'static str {
-        self.op.kind().name()
+    /// The name of the builder call that adds it; a custom layer's own name.
+    pub fn name(&self) -> &'static str {
+        match self.op {
+            Op::Custom { layer, .. } => layer.name(),
+            op => op.kind().name(),
+        }
     }
 }
 
@@ -319,7 +323,7 @@ impl Network {
         let total = self.weights() as u64 + own as u64;
         if total > u32::MAX as u64 / 4 {
             return Err(BuildError::TooLarge {
-                layer: layer.name(),
+                layer: layer.kind().name(),
                 what: "the network's number of weights",
                 most: u32::MAX as usize / 4,
                 found: total as usize,
@@ -346,7 +350,7 @@ impl Network {
                 if layers::tensors(last, 0).has_kernel() {
                     return self.len - 1;
                 }
-                last.name()
+                last.kind().name()
             }
         };
         BuildError::HasNo { layer, what }.panic()
@@ -703,7 +707,7 @@ impl Network {
         let last = self.last_with_kernel("kernel to penalize");
         if !(factor >= 0.0 && factor.is_finite()) {
             BuildError::OutOfRange {
-                layer: self.layers[last].name(),
+                layer: self.layers[last].kind().name(),
                 what: "the l2 factor",
                 range: "0..",
             }

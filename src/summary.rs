@@ -2,8 +2,7 @@
 
 use core::fmt;
 
-use crate::layers::Op;
-use crate::network::{Layer, Network};
+use crate::network::Network;
 use crate::optim::Optimizer;
 
 impl Network {
@@ -52,17 +51,6 @@ impl Summary<'_> {
 /// Bytes of an element.
 const BYTES: usize = size_of::<f32>();
 
-struct Row<'a>(usize, &'a Layer);
-
-impl Row<'_> {
-    fn name(&self) -> &'static str {
-        match self.1.op() {
-            Op::Custom { layer, .. } => layer.name(),
-            _ => self.1.name(),
-        }
-    }
-}
-
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let net = self.network;
@@ -77,15 +65,14 @@ impl fmt::Display for Summary<'_> {
         )?;
         line(f, "=")?;
         writeln!(f, "{:<24}{:<14}", "input", net.input_shape())?;
-        for row in net.layers().iter().enumerate().map(|(i, l)| Row(i, l)) {
-            let Row(index, layer) = row;
+        for (index, layer) in net.layers().iter().enumerate() {
             let frozen = if layer.is_frozen() && layer.weights() > 0 {
                 " (frozen)"
             } else {
                 ""
             };
-            write!(f, "{:>2} {}{}", index, row.name(), frozen)?;
-            let used = 3 + row.name().len() + frozen.len();
+            write!(f, "{:>2} {}{}", index, layer.name(), frozen)?;
+            let used = 3 + layer.name().len() + frozen.len();
             (used..24).try_for_each(|_| f.write_str(" "))?;
             writeln!(
                 f,

@@ -74,7 +74,19 @@ pub struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    pub(crate) fn new(values: &'a mut [f32]) -> Self {
+    /// A target to be filled, one element per output: for reading a sample yourself, as [`Trainer`](crate::Trainer) does.
+    ///
+    /// ```
+    /// use lightlayers::dataset::{Dataset, PackedImages, Target};
+    ///
+    /// let mut images = PackedImages::new(b"LLP4\x01\0\0\0\x01\0\x01\0\x01\0\x02\0\x01\x0f")?;
+    /// let (mut input, mut values) = ([0.0], [0.0; 2]);
+    /// let mut target = Target::new(&mut values);
+    /// images.read(0, &mut input, &mut target)?;
+    /// assert_eq!((input, target.class()), ([1.0], Some(1)));
+    /// # Ok::<(), lightlayers::Error>(())
+    /// ```
+    pub fn new(values: &'a mut [f32]) -> Self {
         Self {
             values,
             class: None,
@@ -97,11 +109,13 @@ impl<'a> Target<'a> {
         self.values
     }
 
-    pub(crate) fn class(&self) -> Option<usize> {
+    /// The class, if the target is one.
+    pub fn class(&self) -> Option<usize> {
         self.class
     }
 
-    pub(crate) fn values(&self) -> &[f32] {
+    /// The values.
+    pub fn values(&self) -> &[f32] {
         self.values
     }
 }
