@@ -130,7 +130,7 @@ impl BuildError {
                 .text(" and a shortcut of ")
                 .image(shortcut),
             Self::BranchesStartApart => {
-                text.text("residual: expected two branches that start from the network it is called on")
+                text.text("residual: expected two branches, not both empty, that start from the network it is called on")
             }
             Self::TooLarge {
                 layer,

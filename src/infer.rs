@@ -53,26 +53,35 @@ impl<'m, G: Graph> Inference<'m, G> {
         })
     }
 
-    /// The outputs of one sample, or of as many samples one after another as the workspace has room for.
+    /// The outputs of one sample; of vectors, also of as many samples one after another as the workspace has room for.
     ///
     /// Costs [`Network::multiply_accumulates`](crate::Network::multiply_accumulates) for each sample.
     ///
     /// # Errors
     ///
-    /// [`Error::Length`] if `input` is not a whole number of samples, at least one and at most the workspace's.
+    /// [`Error::Length`] if `input` is not one image, or a whole number of vectors, at least one and at most the workspace's.
     pub fn run(&mut self, input: &[f32]) -> Result<&[f32], Error> {
         let sizes = self.graph.sizes();
-        let batch = (input.len() / sizes.input.max(1)).clamp(1, self.workspace.capacity());
+        let most = match sizes.input_image {
+            Some(_) => 1,
+            None => self.workspace.capacity(),
+        };
+        let batch = (input.len() / sizes.input.max(1)).clamp(1, most);
         Error::check_length(Buffer::Input, batch * sizes.input, input.len())?;
+        let (weights, moving) = self
+            .weights
+            .split_at_checked(sizes.trained)
+            .ok_or(Error::Plan)?;
         let passes = Passes {
             graph: &self.graph,
-            weights: self.weights,
+            weights,
             batch,
         };
         let output = passes.forward(
             &mut self.workspace,
             self.graph.inference_slots(),
             Source::Outside(input),
+            moving,
             Mode::Inference,
         );
         output

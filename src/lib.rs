@@ -113,6 +113,7 @@ pub mod math;
 pub mod metrics;
 mod network;
 pub mod optim;
+pub mod paper;
 mod plan;
 mod rng;
 pub mod schedule;

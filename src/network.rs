@@ -163,6 +163,15 @@ impl Layer {
         }
     }
 
+    /// The second half of backward reads the input.
+    pub(crate) const fn reads_input_for_its_gradient(&self) -> bool {
+        match self.op {
+            Op::Custom { .. } => true,
+            Op::BatchNorm { .. } => !self.is_frozen(),
+            _ => false,
+        }
+    }
+
     pub(crate) const fn kind(&self) -> Kind {
         self.op.kind()
     }
@@ -483,7 +492,8 @@ impl Network {
 
     /// As [`residual`](Self::residual), for branches that are not known to be good.
     pub const fn try_residual(self, body: Self, shortcut: Self) -> Result<Self, BuildError> {
-        if !self.is_start_of(&body) || !self.is_start_of(&shortcut) {
+        let both_empty = body.len == self.len && shortcut.len == self.len;
+        if both_empty || !self.is_start_of(&body) || !self.is_start_of(&shortcut) {
             return Err(BuildError::BranchesStartApart);
         }
         let (output, other) = (body.output_shape(), shortcut.output_shape());
@@ -587,9 +597,9 @@ impl Network {
             _ => {
                 let last = &self.layers[self.len - 1];
                 if let Some(window) = last.op.window() {
-                    return (last.name(), window);
+                    return (last.kind().name(), window);
                 }
-                last.name()
+                last.kind().name()
             }
         };
         BuildError::HasNo {

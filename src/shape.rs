@@ -56,9 +56,7 @@ impl Shape {
     }
 
     pub(crate) const fn same(self, other: Self) -> bool {
-        self.height == other.height
-            && self.width == other.width
-            && self.channels == other.channels
+        self.height == other.height && self.width == other.width && self.channels == other.channels
     }
 }
 

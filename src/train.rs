@@ -3,6 +3,7 @@
 use crate::dataset::{Dataset, Target};
 use crate::error::{Buffer, Error, Quantity};
 use crate::infer::check_layers;
+use crate::kernels::lanes;
 use crate::layers::{self, Mode, Role, Stream};
 use crate::loss::Loss;
 use crate::metrics::{Metrics, arg_max};
@@ -382,16 +383,31 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
             }
         }
 
+        if let Some(shape) = sizes.input_image {
+            lanes::interleave(inputs, shape, part);
+        }
+
+        let (weights, moving) = self
+            .weights
+            .split_at_checked(sizes.trained)
+            .ok_or(Error::Plan)?;
         let passes = Passes {
             graph: &self.graph,
-            weights: self.weights,
+            weights,
             batch: part,
         };
         let source = Source::Workspace(sizes.training_input);
         let slots = self.graph.training_slots();
         let output_place = passes
-            .forward(&mut self.workspace, slots, source, mode)
+            .forward(&mut self.workspace, slots, source, moving, mode)
             .ok_or(Error::Plan)?;
+        if let Some(shape) = sizes.output_image {
+            let [outputs, ..] = self
+                .workspace
+                .tensors([output_place, NONE, NONE], part)
+                .ok_or(Error::Plan)?;
+            lanes::separate(outputs, shape, part);
+        }
 
         let gradient = match self.graph.backward_slots().last() {
             Some(slot) => Place::new(slot.gradient, sizes.output),
@@ -420,18 +436,27 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
     }
 
     fn backward(&mut self, part: usize, mode: Mode) -> Option<()> {
+        let sizes = self.graph.sizes();
+        if let Some(shape) = sizes.output_image {
+            let gradient = self.graph.backward_slots().last()?.gradient;
+            let place = Place::new(gradient, sizes.output);
+            let [gradient, ..] = self
+                .workspace
+                .tensors([place, Place::NONE, Place::NONE], part)?;
+            lanes::interleave(gradient, shape, part);
+        }
+        let (weights, moving) = self.weights.split_at_mut_checked(sizes.trained)?;
         let passes = Passes {
             graph: &self.graph,
-            weights: self.weights,
+            weights,
             batch: part,
         };
         passes.backward(
             &mut self.workspace,
-            self.graph.training_slots(),
-            self.graph.backward_slots(),
-            self.graph.sizes().training_input,
-            mode,
+            sizes.training_input,
             self.gradients,
+            moving,
+            mode,
         )
     }
 

@@ -73,9 +73,14 @@ impl Kernel for Forward<'_> {
             finish,
         };
         let column_step = window.columns.stride;
-        sweep.rows::<V>(token, y, window.rows.output, |row, tap| {
-            window.rows.input_at(row, tap)
-        }, |column, tap| window.columns.input_at(column, tap), Some(column_step));
+        sweep.rows::<V>(
+            token,
+            y,
+            window.rows.output,
+            |row, tap| window.rows.input_at(row, tap),
+            |column, tap| window.columns.input_at(column, tap),
+            Some(column_step),
+        );
     }
 }
 
@@ -120,9 +125,14 @@ impl Kernel for InputGradient<'_> {
         };
         // With a stride, neighbouring pixels are reached through different elements of the kernel.
         let column_step = (window.columns.stride == 1).then_some(1);
-        sweep.rows::<V>(token, dx, window.rows.input, |row, tap| {
-            window.rows.output_at(row, tap)
-        }, |column, tap| window.columns.output_at(column, tap), column_step);
+        sweep.rows::<V>(
+            token,
+            dx,
+            window.rows.input,
+            |row, tap| window.rows.output_at(row, tap),
+            |column, tap| window.columns.output_at(column, tap),
+            column_step,
+        );
     }
 }
 
@@ -160,20 +170,32 @@ impl Sweep<'_> {
         column_step: Option<usize>,
     ) {
         let row_len = self.target_columns * self.target_channels * V::COUNT;
-        let inside = |column: usize| {
-            (0..self.taps.1).all(|tap| source_column(column, tap).is_some())
-        };
-        for (row, target) in target.chunks_exact_mut(row_len.max(1)).take(rows).enumerate() {
+        let inside =
+            |column: usize| (0..self.taps.1).all(|tap| source_column(column, tap).is_some());
+        for (row, target) in target
+            .chunks_exact_mut(row_len.max(1))
+            .take(rows)
+            .enumerate()
+        {
             let source_row = |tap| source_row(row, tap);
             let mut column = 0;
             while column < self.target_columns {
                 let last = column + PIXELS - 1;
                 let together = match column_step {
-                    Some(step) if last < self.target_columns && inside(column) && inside(last) => step,
+                    Some(step) if last < self.target_columns && inside(column) && inside(last) => {
+                        step
+                    }
                     _ => 0,
                 };
                 if together > 0 {
-                    self.channels::<V, PIXELS>(token, target, column, together, source_row, source_column);
+                    self.channels::<V, PIXELS>(
+                        token,
+                        target,
+                        column,
+                        together,
+                        source_row,
+                        source_column,
+                    );
                     column += PIXELS;
                 } else {
                     self.channels::<V, 1>(token, target, column, 0, source_row, source_column);
@@ -218,9 +240,9 @@ impl Sweep<'_> {
         source_row: impl Fn(usize) -> Option<usize>,
         source_column: impl Fn(usize, usize) -> Option<usize>,
     ) {
-        let mut sums: [[V; C]; P] = [from_fn(|c| {
-            V::splat(token, self.bias.get(first + c).copied().unwrap_or_default())
-        }); P];
+        let mut sums: [[V; C]; P] =
+            [from_fn(|c| V::splat(token, self.bias.get(first + c).copied().unwrap_or_default()));
+                P];
         let pixel = self.source_channels * V::COUNT;
         for tap_row in 0..self.taps.0 {
             let Some(source_row) = source_row(tap_row) else {
@@ -484,7 +506,11 @@ impl Kernel for DepthwiseForward<'_> {
     fn run<V: Lanes>(self, token: V::Token) {
         let Window { rows, columns } = self.window;
         let filters = self.channels * self.multiplier;
-        for (pixel, y) in self.y.chunks_exact_mut((filters * V::COUNT).max(1)).enumerate() {
+        for (pixel, y) in self
+            .y
+            .chunks_exact_mut((filters * V::COUNT).max(1))
+            .enumerate()
+        {
             let (row, column) = (pixel / columns.output.max(1), pixel % columns.output.max(1));
             for (filter, y) in y.chunks_exact_mut(V::COUNT).enumerate() {
                 let channel = filter / self.multiplier.max(1);
@@ -526,7 +552,11 @@ impl Kernel for DepthwiseInputGradient<'_> {
     fn run<V: Lanes>(self, token: V::Token) {
         let Window { rows, columns } = self.window;
         let filters = self.channels * self.multiplier;
-        for (pixel, dx) in self.dx.chunks_exact_mut((self.channels * V::COUNT).max(1)).enumerate() {
+        for (pixel, dx) in self
+            .dx
+            .chunks_exact_mut((self.channels * V::COUNT).max(1))
+            .enumerate()
+        {
             let (row, column) = (pixel / columns.input.max(1), pixel % columns.input.max(1));
             for (channel, dx) in dx.chunks_exact_mut(V::COUNT).enumerate() {
                 let mut sum = V::splat(token, 0.0);

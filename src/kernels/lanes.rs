@@ -127,7 +127,7 @@ macro_rules! vector_lanes {
 
             #[inline(always)]
             fn where_greater(self, other: Self, yes: Self, no: Self) -> Self {
-                use fearless_simd::{Select, SimdFloat};
+                use fearless_simd::prelude::*;
                 self.simd_gt(other).select(yes, no)
             }
         }

@@ -98,7 +98,9 @@ impl Kernel for NormalizeBackward<'_> {
         let pixel = (self.mean.len() * V::COUNT).max(1);
         let pixels = self.x.chunks_exact(pixel);
         for (x, gradient) in pixels.zip(self.gradient.chunks_exact_mut(pixel)) {
-            let values = x.chunks_exact(V::COUNT).zip(gradient.chunks_exact_mut(V::COUNT));
+            let values = x
+                .chunks_exact(V::COUNT)
+                .zip(gradient.chunks_exact_mut(V::COUNT));
             let constants = self.mean.iter().zip(self.mean_gradient);
             let constants = constants.zip(self.slope.iter().zip(self.scale));
             for ((x, gradient), ((mean, mean_gradient), (slope, scale))) in values.zip(constants) {

@@ -73,7 +73,10 @@ impl Kernel for MaxBackward<'_> {
         let Window { rows, columns } = self.window;
         let pixel = (self.channels * V::COUNT).max(1);
         self.dx.fill(0.0);
-        let windows = self.dy.chunks_exact(pixel).zip(self.taps.chunks_exact(pixel));
+        let windows = self
+            .dy
+            .chunks_exact(pixel)
+            .zip(self.taps.chunks_exact(pixel));
         for (at, (dy, taps)) in windows.enumerate() {
             let (row, column) = (at / columns.output.max(1), at % columns.output.max(1));
             for (i, (dy, tap)) in dy.iter().zip(taps).enumerate() {
@@ -288,7 +291,10 @@ impl Kernel for GlobalMaxBackward<'_> {
     fn run<V: Lanes>(self, _: V::Token) {
         self.dx.fill(0.0);
         let channels = self.channels.max(1);
-        let samples = self.dy.chunks_exact(channels).zip(self.places.chunks_exact(channels));
+        let samples = self
+            .dy
+            .chunks_exact(channels)
+            .zip(self.places.chunks_exact(channels));
         for (lane, (dy, places)) in samples.enumerate() {
             for (channel, (dy, place)) in dy.iter().zip(places).enumerate() {
                 let at = (*place as usize * channels + channel) * V::COUNT + lane;

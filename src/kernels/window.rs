@@ -73,8 +73,22 @@ impl Window {
         same: bool,
     ) -> Self {
         Self {
-            rows: axis(input.height, output.height, kernel.0, stride.0, dilation, same),
-            columns: axis(input.width, output.width, kernel.1, stride.1, dilation, same),
+            rows: axis(
+                input.height,
+                output.height,
+                kernel.0,
+                stride.0,
+                dilation,
+                same,
+            ),
+            columns: axis(
+                input.width,
+                output.width,
+                kernel.1,
+                stride.1,
+                dilation,
+                same,
+            ),
         }
     }
 }

@@ -60,7 +60,11 @@ pub(super) const fn needs(layer: &Layer) -> Needs {
         } else {
             Until::InputGradient
         },
-        saved: if layer.is_frozen() { channels } else { KEPT * channels },
+        saved: if layer.is_frozen() {
+            channels
+        } else {
+            KEPT * channels
+        },
         forward_scratch: channels,
     }
 }
@@ -151,7 +155,15 @@ fn normalize(call: Call<'_>, y: &mut [f32], (mean, scale, shift): (&[f32], &[f32
     let len = call.layer.output.len();
     for group in image_groups(call) {
         let y = group.of_mut(y, len);
-        run(group.lanes, Normalize { mean, scale, shift, y });
+        run(
+            group.lanes,
+            Normalize {
+                mean,
+                scale,
+                shift,
+                y,
+            },
+        );
     }
 }
 
@@ -185,7 +197,13 @@ pub(super) fn backward_weights(
     normalized.fill(0.0);
     for group in image_groups(call) {
         let (x, dy) = (group.of(x, len), group.of(dy, len));
-        run(group.lanes, AddPixels { values: dy, sum: &mut *sum });
+        run(
+            group.lanes,
+            AddPixels {
+                values: dy,
+                sum: &mut *sum,
+            },
+        );
         run(
             group.lanes,
             AddNormalized {

@@ -20,7 +20,9 @@ pub(super) const fn tensors(
     filters: usize,
     bias: bool,
 ) -> Tensors {
-    Tensors::new().convolution(window.area(), channels, filters).bias(bias, filters)
+    Tensors::new()
+        .convolution(window.area(), channels, filters)
+        .bias(bias, filters)
 }
 
 /// A convolution between two tensors of a batch.
@@ -68,21 +70,27 @@ impl<'a> Convolution<'a> {
             .weights
             .split_at_checked(self.kernel_len())
             .unwrap_or_default();
-        each_group(self.batch, self.output_len(), self.multiply_accumulates(), y, |group, y| {
-            run(
-                group.lanes,
-                Forward {
-                    window: self.window,
-                    channels: self.channels,
-                    filters: self.filters,
-                    x: group.of(x, self.input_len()),
-                    w,
-                    bias,
-                    finish,
-                    y,
-                },
-            );
-        });
+        each_group(
+            self.batch,
+            self.output_len(),
+            self.multiply_accumulates(),
+            y,
+            |group, y| {
+                run(
+                    group.lanes,
+                    Forward {
+                        window: self.window,
+                        channels: self.channels,
+                        filters: self.filters,
+                        x: group.of(x, self.input_len()),
+                        w,
+                        bias,
+                        finish,
+                        y,
+                    },
+                );
+            },
+        );
     }
 
     /// Adds to `gradients`, as long as the weights; nothing if it is empty.
@@ -110,27 +118,39 @@ impl<'a> Convolution<'a> {
         if !dbias.is_empty() {
             for group in groups(self.batch) {
                 let values = group.of(dy, self.output_len());
-                run(group.lanes, AddPixels { values, sum: &mut *dbias });
+                run(
+                    group.lanes,
+                    AddPixels {
+                        values,
+                        sum: &mut *dbias,
+                    },
+                );
             }
         }
     }
 
     pub(super) fn input_gradient(&self, dy: &[f32], finish: Finish, dx: &mut [f32]) {
         let w = self.weights.get(..self.kernel_len()).unwrap_or_default();
-        each_group(self.batch, self.input_len(), self.multiply_accumulates(), dx, |group, dx| {
-            run(
-                group.lanes,
-                InputGradient {
-                    window: self.window,
-                    channels: self.channels,
-                    filters: self.filters,
-                    dy: group.of(dy, self.output_len()),
-                    w,
-                    finish,
-                    dx,
-                },
-            );
-        });
+        each_group(
+            self.batch,
+            self.input_len(),
+            self.multiply_accumulates(),
+            dx,
+            |group, dx| {
+                run(
+                    group.lanes,
+                    InputGradient {
+                        window: self.window,
+                        channels: self.channels,
+                        filters: self.filters,
+                        dy: group.of(dy, self.output_len()),
+                        w,
+                        finish,
+                        dx,
+                    },
+                );
+            },
+        );
     }
 }
 

@@ -69,20 +69,26 @@ impl<'a> Depthwise<'a> {
             .weights
             .split_at_checked(self.kernel_len())
             .unwrap_or_default();
-        each_group(self.batch, self.output_len(), self.multiply_accumulates(), y, |group, y| {
-            run(
-                group.lanes,
-                DepthwiseForward {
-                    window: self.window,
-                    channels: self.channels,
-                    multiplier: self.multiplier,
-                    x: group.of(x, self.input_len()),
-                    w,
-                    bias,
-                    y,
-                },
-            );
-        });
+        each_group(
+            self.batch,
+            self.output_len(),
+            self.multiply_accumulates(),
+            y,
+            |group, y| {
+                run(
+                    group.lanes,
+                    DepthwiseForward {
+                        window: self.window,
+                        channels: self.channels,
+                        multiplier: self.multiplier,
+                        x: group.of(x, self.input_len()),
+                        w,
+                        bias,
+                        y,
+                    },
+                );
+            },
+        );
     }
 
     pub(super) fn weight_gradients(&self, x: &[f32], dy: &[f32], gradients: &mut [f32]) {
@@ -103,26 +109,38 @@ impl<'a> Depthwise<'a> {
                 },
             );
             if !dbias.is_empty() {
-                run(group.lanes, AddPixels { values, sum: &mut *dbias });
+                run(
+                    group.lanes,
+                    AddPixels {
+                        values,
+                        sum: &mut *dbias,
+                    },
+                );
             }
         }
     }
 
     pub(super) fn input_gradient(&self, dy: &[f32], dx: &mut [f32]) {
         let w = self.weights.get(..self.kernel_len()).unwrap_or_default();
-        each_group(self.batch, self.input_len(), self.multiply_accumulates(), dx, |group, dx| {
-            run(
-                group.lanes,
-                DepthwiseInputGradient {
-                    window: self.window,
-                    channels: self.channels,
-                    multiplier: self.multiplier,
-                    dy: group.of(dy, self.output_len()),
-                    w,
-                    dx,
-                },
-            );
-        });
+        each_group(
+            self.batch,
+            self.input_len(),
+            self.multiply_accumulates(),
+            dx,
+            |group, dx| {
+                run(
+                    group.lanes,
+                    DepthwiseInputGradient {
+                        window: self.window,
+                        channels: self.channels,
+                        multiplier: self.multiplier,
+                        dy: group.of(dy, self.output_len()),
+                        w,
+                        dx,
+                    },
+                );
+            },
+        );
     }
 }
 

@@ -37,7 +37,10 @@ pub(super) const fn middle_shape(
     rank: u16,
 ) -> Result<Shape, BuildError> {
     if rank == 0 {
-        return Err(BuildError::Zero { layer, what: "rank" });
+        return Err(BuildError::Zero {
+            layer,
+            what: "rank",
+        });
     }
     window.output_shape(layer, input, rank as usize)
 }
@@ -73,12 +76,7 @@ pub(super) const fn multiply_accumulates(
     window.area() * (middle.len() * input.channels as usize + output.len() * rank as usize)
 }
 
-pub(super) const fn needs(
-    window: WindowSize,
-    input: Shape,
-    rank: u16,
-    until: Until,
-) -> Needs {
+pub(super) const fn needs(window: WindowSize, input: Shape, rank: u16, until: Until) -> Needs {
     let middle = middle(window, input, rank).len();
     Needs {
         input: until,

@@ -208,11 +208,6 @@ impl Op {
         matches!(self, Self::Sigmoid | Self::Tanh | Self::Softmax)
     }
 
-    /// The second half of backward reads the input.
-    pub(crate) const fn reads_input_for_its_gradient(&self) -> bool {
-        matches!(self, Self::Custom { .. } | Self::BatchNorm { .. })
-    }
-
     /// The window that slides over the input.
     pub(crate) const fn window(&self) -> Option<WindowSize> {
         match *self {
@@ -439,9 +434,7 @@ pub(crate) const fn tensors(layer: &Layer, custom: usize) -> Tensors {
         Op::LightDense { units, rank } => {
             light_dense::tensors(inputs, rank as usize, units as usize, bias)
         }
-        Op::Conv2d { filters, window } => {
-            conv2d::tensors(window, channels, filters as usize, bias)
-        }
+        Op::Conv2d { filters, window } => conv2d::tensors(window, channels, filters as usize, bias),
         Op::LightConv2d {
             filters,
             rank,
@@ -485,11 +478,7 @@ pub(crate) const fn multiply_accumulates(layer: &Layer) -> usize {
 }
 
 /// The shape of the output, or why the input or a setting is wrong.
-pub(crate) const fn output_shape(
-    op: &Op,
-    input: Shape,
-    flat: bool,
-) -> Result<Shape, BuildError> {
+pub(crate) const fn output_shape(op: &Op, input: Shape, flat: bool) -> Result<Shape, BuildError> {
     let layer = op.kind().name();
     let takes_image = op.window().is_some()
         || matches!(
@@ -537,9 +526,7 @@ pub(crate) const fn output_shape(
         }
         Op::GlobalAveragePool | Op::GlobalMaxPool => Ok(Shape::flat(input.channels)),
         Op::ZeroPadding2d { border } => zero_padding2d::output_shape(layer, input, border),
-        Op::BatchNorm { momentum, epsilon } => {
-            batch_norm::check(layer, momentum, epsilon, input)
-        }
+        Op::BatchNorm { momentum, epsilon } => batch_norm::check(layer, momentum, epsilon, input),
         Op::LeakyRelu { slope } => activation::check_slope(layer, slope, input),
         Op::Dropout { rate } => dropout::check_rate(layer, rate, input),
         Op::Flatten => {
@@ -572,6 +559,17 @@ pub(crate) const fn is_output_flat(op: &Op, input_is_flat: bool, output: Shape) 
         Op::Custom { .. } => output.is_flat(),
         _ => input_is_flat,
     }
+}
+
+/// How far into a layer's backward pass its input must be kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Until {
+    /// Backward does not read the input.
+    Forward,
+    /// The gradients of the weights need it; the input's gradient may then take its place.
+    WeightGradients,
+    /// The input's gradient needs it too.
+    InputGradient,
 }
 
 /// What the memory planner must know of a layer, in elements per sample.
@@ -619,12 +617,9 @@ pub(crate) const fn needs(layer: &Layer) -> Needs {
             input: Until::weight_gradients_of(layer),
             ..Needs::NOTHING
         },
-        Op::LightConv2d { rank, window, .. } => light_conv2d::needs(
-            window,
-            layer.input,
-            rank,
-            Until::weight_gradients_of(layer),
-        ),
+        Op::LightConv2d { rank, window, .. } => {
+            light_conv2d::needs(window, layer.input, rank, Until::weight_gradients_of(layer))
+        }
         Op::SeparableConv2d { multiplier, .. } => separable_conv2d::needs(
             layer.input,
             multiplier,
@@ -644,7 +639,6 @@ pub(crate) const fn needs(layer: &Layer) -> Needs {
             input: Until::InputGradient,
             saved: saved as usize,
             forward_scratch: saved as usize,
-            ..Needs::NOTHING
         },
         _ => Needs::NOTHING,
     }
@@ -700,6 +694,34 @@ impl Call<'_> {
         lanes::interleave(tensor, self.layer.output, self.batch);
     }
 
+    /// Puts the samples of the input apart, as a custom layer sees them.
+    pub(crate) fn separate_input(&self, x: &mut [f32]) {
+        if !self.layer.has_flat_input() {
+            lanes::separate(x, self.layer.input, self.batch);
+        }
+    }
+
+    /// Puts the samples of the input, or of its gradient, side by side again.
+    pub(crate) fn interleave_input(&self, x: &mut [f32]) {
+        if !self.layer.has_flat_input() {
+            lanes::interleave(x, self.layer.input, self.batch);
+        }
+    }
+
+    /// Puts the samples of the output's gradient apart.
+    pub(crate) fn separate_output(&self, y: &mut [f32]) {
+        if !self.layer.has_flat_output() {
+            lanes::separate(y, self.layer.output, self.batch);
+        }
+    }
+
+    /// Puts the samples of the output, or of its gradient, side by side.
+    pub(crate) fn interleave_output(&self, y: &mut [f32]) {
+        if !self.layer.has_flat_output() {
+            lanes::interleave(y, self.layer.output, self.batch);
+        }
+    }
+
     /// The lengths of input and output of a layer that takes and gives vectors.
     fn flat_lengths(&self) -> (usize, usize) {
         let (input, output) = (self.layer.input, self.layer.output);
@@ -732,8 +754,7 @@ pub(crate) fn forward_mapping<G: Graph>(
         Op::LightConv2d { rank, window, .. } if const { G::USES.has(Kind::LightConv2d) } => {
             light_conv2d::forward(call, (window, rank), x, y, saved);
         }
-        Op::DepthwiseConv2d { multiplier, window }
-            if const { G::USES.has(Kind::DepthwiseConv2d) } =>
+        Op::DepthwiseConv2d { multiplier, window } if const { G::USES.has(Kind::DepthwiseConv2d) } =>
         {
             depthwise_conv2d::forward(call, (window, multiplier), x, y);
         }
@@ -796,9 +817,7 @@ pub(crate) fn forward_in_place<G: Graph>(
             call.sample_after_sample(y, |y| softmax::forward(channels, y));
         }
         Op::Flatten if const { G::USES.has(Kind::Flatten) } => {
-            if !call.layer.has_flat_input() {
-                lanes::separate(y, call.layer.input, call.batch);
-            }
+            call.separate_input(y);
         }
         Op::Dropout { rate } if const { G::USES.has(Kind::Dropout) } => {
             call.sample_after_sample(y, |y| dropout::apply(call, rate, y, mode));
@@ -838,8 +857,7 @@ pub(crate) fn backward_weights<G: Graph>(
         Op::LightConv2d { rank, window, .. } if const { G::USES.has(Kind::LightConv2d) } => {
             light_conv2d::backward_weights(call, (window, rank), x, dy, saved, gradients);
         }
-        Op::DepthwiseConv2d { multiplier, window }
-            if const { G::USES.has(Kind::DepthwiseConv2d) } =>
+        Op::DepthwiseConv2d { multiplier, window } if const { G::USES.has(Kind::DepthwiseConv2d) } =>
         {
             depthwise_conv2d::backward_weights(call, (window, multiplier), x, dy, gradients);
         }
@@ -889,8 +907,7 @@ pub(crate) fn backward_mapping<G: Graph>(
         Op::LightConv2d { rank, window, .. } if const { G::USES.has(Kind::LightConv2d) } => {
             light_conv2d::backward_input(call, (window, rank), saved, dx);
         }
-        Op::DepthwiseConv2d { multiplier, window }
-            if const { G::USES.has(Kind::DepthwiseConv2d) } =>
+        Op::DepthwiseConv2d { multiplier, window } if const { G::USES.has(Kind::DepthwiseConv2d) } =>
         {
             depthwise_conv2d::backward_input(call, (window, multiplier), dy, dx);
         }
@@ -963,9 +980,7 @@ pub(crate) fn backward_in_place<G: Graph>(
             });
         }
         Op::Flatten if const { G::USES.has(Kind::Flatten) } => {
-            if !call.layer.has_flat_input() {
-                lanes::interleave(gradient, call.layer.input, call.batch);
-            }
+            call.interleave_input(gradient);
         }
         Op::Dropout { rate } if const { G::USES.has(Kind::Dropout) } => {
             call.sample_after_sample(gradient, |gradient| {

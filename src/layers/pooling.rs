@@ -41,7 +41,7 @@ pub(super) const fn output_shape(
 }
 
 /// The places of a group's largest values.
-fn places<'a>(group: Group, places: &'a mut [f32], len: usize) -> &'a mut [u8] {
+fn places(group: Group, places: &mut [f32], len: usize) -> &mut [u8] {
     bytemuck::cast_slice_mut(group.of_mut(places, len))
 }
 
@@ -53,7 +53,11 @@ pub(super) fn max_forward(
     saved: &mut [f32],
 ) {
     let (input, output) = (call.layer.input, call.layer.output);
-    let saved_len = if saved.is_empty() { 0 } else { places_len(output) };
+    let saved_len = if saved.is_empty() {
+        0
+    } else {
+        places_len(output)
+    };
     for group in super::image_groups(call.batch) {
         run(
             group.lanes,

@@ -49,13 +49,22 @@ impl WindowSize {
         channels: usize,
     ) -> Result<Shape, BuildError> {
         if self.area() == 0 {
-            return Err(BuildError::Zero { layer, what: "the kernel's size" });
+            return Err(BuildError::Zero {
+                layer,
+                what: "the kernel's size",
+            });
         }
         if self.stride.0 == 0 || self.stride.1 == 0 {
-            return Err(BuildError::Zero { layer, what: "the stride" });
+            return Err(BuildError::Zero {
+                layer,
+                what: "the stride",
+            });
         }
         if self.dilation == 0 {
-            return Err(BuildError::Zero { layer, what: "the dilation" });
+            return Err(BuildError::Zero {
+                layer,
+                what: "the dilation",
+            });
         }
         if self.dilation > 1 && (self.stride.0 > 1 || self.stride.1 > 1) {
             return Err(BuildError::OutOfRange {

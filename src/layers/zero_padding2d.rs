@@ -63,7 +63,10 @@ fn for_rows(
     let row = input.width as usize * pixel;
     for at in 0..input.height as usize {
         let padded = (at + border.top as usize) * output.width as usize + border.left as usize;
-        copy(at * row..(at + 1) * row, padded * pixel..padded * pixel + row);
+        copy(
+            at * row..(at + 1) * row,
+            padded * pixel..padded * pixel + row,
+        );
     }
 }
 
