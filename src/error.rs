@@ -254,12 +254,13 @@ pub enum Error<D = Infallible> {
     },
     /// A data set or a minibatch has no samples.
     Empty,
-    /// A sample's input or target, or a prediction, is not a finite number.
+    /// A sample's input or target is not a finite number.
     NonFiniteSample {
         /// The sample's index in the data set.
         sample: usize,
     },
-    /// Training met a NaN or an infinity and stopped; no weight was changed by it.
+    /// Training met a NaN or an infinity and stopped. A loss or a gradient changes no weight; a weight that would not be finite keeps its
+    /// value, and others may have moved.
     NonFinite {
         /// What was not finite.
         quantity: Quantity,

@@ -506,7 +506,7 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
         let mut start = 0;
         for layer in self.graph.layers() {
             let trainable = layer.trainable_weights();
-            if layer.l2 != 0.0 {
+            if layer.l2 != 0.0 && layer.learns() {
                 let gradients = if add_gradients {
                     self.gradients.get_mut(start..start + trainable)
                 } else {

@@ -78,9 +78,11 @@ impl CustomLayer for Pairs {
 
     fn backward_weights(&self, pass: CustomBackward<'_>, gradients: &mut [f32]) {
         let outputs = pass.weights.len();
-        for n in 0..pass.batch {
-            for j in 0..outputs {
-                gradients[j] += pass.output_gradient[n * outputs + j] * pass.saved[n * outputs + j];
+        let samples = pass.output_gradient.chunks(outputs);
+        for (dy, products) in samples.zip(pass.saved.chunks(outputs)) {
+            let terms = dy.iter().zip(products);
+            for (gradient, (dy, product)) in gradients.iter_mut().zip(terms) {
+                *gradient += dy * product;
             }
         }
     }

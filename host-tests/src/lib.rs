@@ -7,6 +7,7 @@
 //! - [`sample`]: seeded test data.
 //! - [`session`]: runs networks of the library in buffers made to measure.
 //! - [`twin`]: a network of the library once more, put together from the reference.
+//! - [`lower_bound`]: the memory that a network needs at the least.
 //! - [`custom`]: layers from outside the library.
 
 #![deny(unsafe_code)]
@@ -15,6 +16,7 @@
 pub mod custom;
 pub mod finite_difference;
 pub mod golden;
+pub mod lower_bound;
 pub mod reference;
 pub mod sample;
 pub mod session;

@@ -11,6 +11,9 @@ use ndarray::Array2;
 
 use crate::{custom, sample};
 
+/// Adds layers to a network.
+pub type Add = fn(Network) -> Network;
+
 /// What a network should answer to a sample.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Answer {
@@ -350,8 +353,8 @@ pub fn dropout_factors(
     to_array(&upstream.take_outputs(), batch)
 }
 
-/// The text of an error. Panics unless it is one line in lower case without a full stop; a range may
-/// end in two.
+/// The text of an error. Panics unless it is one line in lower case without a full stop; a range
+/// may end in two.
 pub fn message<D: std::fmt::Display>(error: &Error<D>) -> String {
     let text = error.to_string();
     let full_stop = text.ends_with('.') && !text.ends_with("..");

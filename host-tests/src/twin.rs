@@ -128,15 +128,8 @@ impl Twin {
 
     /// The places of the weights that learn, in the order of the gradients.
     pub fn trainable(&self) -> Vec<usize> {
-        let mut places = Vec::new();
-        let mut start = 0;
-        for layer in self.net.layers() {
-            if !layer.is_frozen() {
-                places.extend(start..start + layer.weights());
-            }
-            start += layer.weights();
-        }
-        places
+        let learning = self.net.layers().iter().filter(|layer| !layer.is_frozen());
+        learning.flat_map(Layer::weights_range).collect()
     }
 
     /// The input of every layer, and the outputs.
@@ -150,12 +143,8 @@ impl Twin {
     }
 
     fn own(&self, index: usize) -> (&Layer, &[f64]) {
-        let layers = self.net.layers();
-        let start = layers[..index].iter().map(Layer::weights).sum::<usize>();
-        (
-            &layers[index],
-            &self.weights[start..][..layers[index].weights()],
-        )
+        let layer = &self.net.layers()[index];
+        (layer, &self.weights[layer.weights_range()])
     }
 
     /// The weights of a layer that are no biases; they lie before those.

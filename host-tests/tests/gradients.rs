@@ -5,7 +5,7 @@
 
 use host_tests::custom::pairs;
 use host_tests::finite_difference;
-use host_tests::session::{Answer, Run, Samples, dropout_factors, random_weights, values};
+use host_tests::session::{Add, Answer, Run, Samples, dropout_factors, random_weights, values};
 use host_tests::twin::{Objective, Twin};
 use lightlayers::loss::{Loss, MeanSquaredError, SoftmaxCrossEntropy};
 use lightlayers::optim::Sgd;
@@ -100,7 +100,7 @@ const SQUARED_ERROR: (MeanSquaredError, Objective) = (MeanSquaredError, Objectiv
 /// seen.
 #[test]
 fn every_layer() {
-    let layers: [(&str, fn(Network) -> Network); 15] = [
+    let layers: [(&str, Add); 15] = [
         ("dense", |net| net.dense(7)),
         ("dense without bias", |net| net.dense(7).bias(false)),
         ("dense, one unit", |net| net.dense(1)),
@@ -129,7 +129,7 @@ fn every_layer() {
 /// As the first layer, whose input's gradient nobody needs, and as the last one.
 #[test]
 fn first_and_last_layers() {
-    let last: [(&str, fn(Network) -> Network); 8] = [
+    let last: [(&str, Add); 8] = [
         ("ends with light_dense", |net| net.light_dense(3, 2)),
         ("ends with sigmoid", |net| net.dense(3).sigmoid()),
         ("ends with tanh", |net| net.dense(3).tanh()),
@@ -143,7 +143,7 @@ fn first_and_last_layers() {
         let net = add(Network::features(5).dense(8).tanh());
         check(name, &net, &[], SQUARED_ERROR);
     }
-    let first: [(&str, fn(Network) -> Network); 5] = [
+    let first: [(&str, Add); 5] = [
         ("starts with light_dense", |net| net.light_dense(5, 2)),
         ("starts with a custom layer", pairs),
         ("starts with tanh", |net| net.tanh().dense(5)),

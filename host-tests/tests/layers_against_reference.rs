@@ -1,7 +1,7 @@
 //! Every layer of the library, forward and backward, against the `f64` reference.
 
 use host_tests::golden::assert_close;
-use host_tests::session::{self, dropout_factors, infer, random_weights, to_array, values};
+use host_tests::session::{self, Add, dropout_factors, infer, random_weights, to_array, values};
 use host_tests::twin::Twin;
 use lightlayers::{Network, Shape};
 
@@ -76,7 +76,7 @@ fn light_dense() {
 
 #[test]
 fn layers_without_weights() {
-    let layers: [(&str, fn(Network) -> Network); 9] = [
+    let layers: [(&str, Add); 9] = [
         ("relu", Network::relu),
         ("relu6", |net| net.relu6()),
         ("leaky_relu(0.3)", |net| net.leaky_relu(0.3)),
@@ -107,7 +107,7 @@ fn activations_far_from_zero() {
         -1e30, -100.0, -20.0, -7.0, 0.0, 5.9, 6.0, 6.1, 20.0, 100.0, 1e30,
     ];
     let dy = [1.0; 11];
-    let outputs = |add: fn(Network) -> Network| {
+    let outputs = |add: Add| {
         let pass = session::pass(flat(11), add, &[], &x, &dy);
         (pass.y, pass.dx)
     };
@@ -143,7 +143,7 @@ fn activations_far_from_zero() {
 
 #[test]
 fn not_a_number_goes_through_every_layer() {
-    let layers: [fn(Network) -> Network; 9] = [
+    let layers: [Add; 9] = [
         |net| net.dense(2),
         |net| net.light_dense(2, 1),
         |net| net.relu(),
@@ -161,7 +161,8 @@ fn not_a_number_goes_through_every_layer() {
     }
 }
 
-/// In training each value is 0 or `x / (1 - rate)`, the gradient alike, and 0 as often as the rate says.
+/// In training each value is 0 or `x / (1 - rate)`, the gradient alike, and 0 as often as the rate
+/// says.
 #[test]
 fn dropout() {
     const VALUES: usize = 1000;

@@ -1,6 +1,9 @@
 //! Random numbers: the generator against another implementation, the order of samples, starting
 //! weights.
 
+use std::collections::BTreeMap;
+
+use host_tests::session::Add;
 use lightlayers::{Initializer, Network, Permutation, Rng};
 use rand_xoshiro::Xoshiro128PlusPlus;
 use rand_xoshiro::rand_core::{Rng as _, SeedableRng};
@@ -66,7 +69,7 @@ fn initialized(net: &Network, seed: u64) -> Vec<f32> {
 }
 
 /// The kernels of layers, and their fans.
-const KERNELS: [(fn(Network) -> Network, &[(usize, usize)]); 2] = [
+const KERNELS: [(Add, &[(usize, usize)]); 2] = [
     (|net| net.dense(150), &[(200, 150)]),
     (|net| net.light_dense(150, 40), &[(200, 40), (40, 150)]),
 ];
@@ -157,8 +160,8 @@ fn a_permutation_has_every_index_once() {
     assert_eq!([0, 1, 2, 3, 4].map(|i| identity.index(i)), [0, 1, 2, 3, 4]);
 }
 
-/// Panics if the counts of equally likely outcomes are too far from each other: Pearson's `χ²`, whose
-/// mean is `freedom` and whose variance twice that, within five standard deviations.
+/// Panics if the counts of equally likely outcomes are too far from each other: Pearson's `χ²`,
+/// whose mean is `freedom` and whose variance twice that, within five standard deviations.
 fn assert_uniform(name: &str, counts: &[usize], freedom: usize) {
     let expected = counts.iter().sum::<usize>() as f64 / counts.len() as f64;
     let terms = counts
@@ -184,7 +187,7 @@ fn samples_stand_anywhere() {
         (17, 8000),
         (1000, 100),
     ] {
-        let bins = len.min(10);
+        let bins = if len > 100 { 10 } else { len };
         let bin = |index: usize| index * bins / len;
         let mut counts = vec![0; bins * bins];
         for seed in 0..seeds {
@@ -193,14 +196,12 @@ fn samples_stand_anywhere() {
             }
         }
         let freedom = (bins - 1) * (bins - 1);
-        if len % bins == 0 {
-            assert_uniform(&format!("{len} samples"), &counts, freedom);
-        }
+        assert_uniform(&format!("{len} samples"), &counts, freedom);
     }
 }
 
-/// Neighbours do not stay neighbours: in an order of 1000 the next index is the next sample once, in
-/// the mean, and the sum over 200 orders is 200 ± 5 · sqrt(200).
+/// Neighbours do not stay neighbours: in an order of 1000 the next index is the next sample once,
+/// in the mean, and the sum over 200 orders is 200 ± 5 · sqrt(200).
 #[test]
 fn neighbours_part() {
     let pairs = |seed| {
@@ -214,16 +215,19 @@ fn neighbours_part() {
     assert!((129..=271).contains(&sum), "{sum}");
 }
 
-/// All orders of three and four samples come up alike.
+/// Every order of two to four samples comes up, about equally often: with random functions in the
+/// six rounds, enumeration gives those of four 0.94 to 1.03 times their share. Five standard
+/// deviations of 2000 more are 0.11.
 #[test]
 fn every_order_of_few_samples_comes_up() {
     for (len, orders) in [(2, 2), (3, 6), (4, 24)] {
-        let mut counts = std::collections::BTreeMap::<Vec<usize>, usize>::new();
-        for seed in 0..12_000 {
+        let mut counts = BTreeMap::<Vec<usize>, usize>::new();
+        for seed in 0..2000 * orders {
             *counts.entry(order(len, seed)).or_default() += 1;
         }
-        let counts: Vec<usize> = counts.into_values().collect();
-        assert_eq!(counts.len(), orders, "{len}");
-        assert_uniform(&format!("orders of {len}"), &counts, orders - 1);
+        assert_eq!(counts.len() as u64, orders, "{len}");
+        for (order, count) in counts {
+            assert!((1660..=2280).contains(&count), "{order:?}: {count}");
+        }
     }
 }

@@ -10,8 +10,8 @@ use lightlayers::optim::{Adam, AdamW, ClipNorm, Optimizer, Sgd};
 use lightlayers::schedule::{Constant, Schedule, StepDecay};
 use lightlayers::{Epoch, Network, Plan, Trainer};
 
-/// After every one of 20 steps, as a share of the largest weight. What Adam divides by is as small as
-/// the gradients, so rounding shows more there.
+/// After every one of 20 steps, as a share of the largest weight. What Adam divides by is as small
+/// as the gradients, so rounding shows more there.
 const TOLERANCE: f64 = 5e-6;
 
 fn mlp() -> Network {
@@ -120,8 +120,8 @@ fn trajectories_follow_the_reference() {
     );
 }
 
-/// A layer of each kind that keeps something per sample, and dropout, whose masks must not depend on
-/// the parts.
+/// A layer of each kind that keeps something per sample, and dropout, whose masks must not depend
+/// on the parts.
 fn parts_net() -> Network {
     let net = Network::features(7).light_dense(33, 2).relu().dropout(0.3);
     net.dense(6).l2(0.01).sigmoid().dense(4)

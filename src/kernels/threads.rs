@@ -20,9 +20,13 @@ pub(crate) fn share_rows(
         use rayon::prelude::*;
 
         let rows = output.len() / row.max(1);
-        let pieces = rayon::current_num_threads()
-            .min(multiply_accumulates / WORTH)
-            .min(rows);
+        let worth = rows.min(multiply_accumulates / WORTH);
+        // Asked for only then: rayon starts its threads, and allocates, with the first question.
+        let pieces = if worth > 1 {
+            rayon::current_num_threads().min(worth)
+        } else {
+            1
+        };
         if pieces > 1 {
             let rows_each = rows.div_ceil(pieces);
             output

@@ -1,0 +1,182 @@
+//! The library allocates nothing: an allocator that counts what a thread asks for while it is
+//! watched.
+
+#![expect(unsafe_code, reason = "a global allocator is an unsafe trait")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::fmt::{self, Write};
+
+use lightlayers::dataset::{Holdout, PackedImages};
+use lightlayers::loss::SoftmaxCrossEntropy;
+use lightlayers::metrics::ConfusionMatrix;
+use lightlayers::optim::{Adam, ClipNorm};
+use lightlayers::schedule::{Cosine, EarlyStopping, ReduceOnPlateau};
+use lightlayers::{Epoch, Inference, Memory, Model, Network, Plan, Trainer};
+
+thread_local! {
+    /// Requests while watched; none while not.
+    static REQUESTS: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+struct Counting;
+
+fn count() {
+    REQUESTS.set(REQUESTS.get().map(|requests| requests + 1));
+}
+
+// SAFETY: every call is handed to the system's allocator as it is. Counting allocates nothing: the
+// counter is a constant-initialized thread-local without a destructor.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count();
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What `work` returns, and how often it turned to the allocator.
+fn watched<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    REQUESTS.set(Some(0));
+    let result = work();
+    let requests = REQUESTS.take().expect("watched until here");
+    (result, requests)
+}
+
+/// Text in a fixed buffer.
+struct Page {
+    bytes: [u8; 4096],
+    len: usize,
+}
+
+impl Write for Page {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let place = self.bytes[self.len..].get_mut(..text.len());
+        place.ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.len += text.len();
+        Ok(())
+    }
+}
+
+struct Digits;
+
+impl Model for Digits {
+    const NET: Network = Network::input(8, 8, 1)
+        .flatten()
+        .light_dense(24, 4)
+        .l2(1e-4)
+        .relu()
+        .dropout(0.1)
+        .dense(40)
+        .frozen()
+        .sigmoid()
+        .dense(10);
+}
+
+const NET: Network = Digits::NET;
+
+static DIGITS: &[u8] = include_bytes!("../../examples/data/digits.bin");
+
+#[test]
+fn an_allocation_is_seen() {
+    assert_eq!(watched(|| ()), ((), 0));
+    assert_eq!(watched(|| drop(std::hint::black_box(Box::new(1)))).1, 2);
+    let mut values = vec![1];
+    assert_eq!(watched(|| values.reserve_exact(100)).1, 1);
+}
+
+/// Everything that firmware does: train, evaluate, schedule, keep the best weights, infer, print.
+#[test]
+fn the_library_allocates_nothing() {
+    let mut page = Page {
+        bytes: [0; 4096],
+        len: 0,
+    };
+    let (result, requests) = watched(|| use_everything(&mut page));
+    assert_eq!((result, requests), (Ok(()), 0));
+    let text = std::str::from_utf8(&page.bytes[..page.len]).expect("text");
+    for part in [
+        "light_dense",
+        "(frozen)",
+        "recall",
+        "expected a label below",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+}
+
+fn use_everything(page: &mut Page) -> Result<(), &'static str> {
+    let mut weights = [0.0; NET.weights()];
+    let mut best = [0.0; NET.weights()];
+    let mut gradients = [0.0; NET.trainable_weights()];
+    let mut optimizer_state = [0.0; NET.optimizer_state::<Adam>()];
+    let mut workspace = [0.0; NET.training_workspace(3)];
+    let mut outputs_workspace = [0.0; NET.inference_workspace()];
+    let mut matrix = ConfusionMatrix::<10>::new(10).or(Err("matrix"))?;
+    NET.initialize(&mut weights, 1).or(Err("initialize"))?;
+
+    let memory = Memory {
+        weights: &mut weights,
+        gradients: &mut gradients,
+        optimizer_state: &mut optimizer_state,
+        workspace: &mut workspace,
+    };
+    let loss = SoftmaxCrossEntropy::with_label_smoothing(0.1).or(Err("loss"))?;
+    let optimizer = ClipNorm::new(1.0, Adam::new()).or(Err("optimizer"))?;
+    let digits = PackedImages::new(DIGITS).or(Err("digits"))?;
+    let mut training = Holdout::training(digits, 5).or(Err("training"))?;
+    let mut testing = Holdout::testing(digits, 5).or(Err("testing"))?;
+
+    let mut trainer = Trainer::new(Digits, loss, optimizer, memory).or(Err("trainer"))?;
+    let mut stopping = EarlyStopping::new(2, 0.0, &mut best);
+    let mut plateau = ReduceOnPlateau::new(0.01, 0.5, 1, 1e-4);
+    let cosine = Cosine {
+        peak: 0.01,
+        warmup: 10,
+        decay: 80,
+        floor: 0.0,
+    };
+    let order = Epoch::shuffled(32, 1);
+    let epoch = trainer.epoch(&mut training, order, &cosine, |_| {});
+    epoch.or(Err("epoch"))?;
+    let epoch = trainer.epoch(&mut training, Epoch::in_order(50), &plateau, |_| {});
+    let metrics = epoch.or(Err("epoch"))?;
+    plateau.observe(metrics.loss());
+    let verdict = stopping.observe(metrics.loss(), trainer.weights());
+    verdict.or(Err("stopping"))?;
+    let evaluated = trainer.evaluate(&mut testing, |result| {
+        let class = lightlayers::metrics::arg_max;
+        matrix
+            .add(class(result.target), class(result.outputs))
+            .expect("ten classes");
+    });
+    evaluated.or(Err("evaluate"))?;
+    stopping.restore(trainer.weights_mut()).or(Err("restore"))?;
+
+    let inference = Inference::new(Digits, &weights, &mut outputs_workspace);
+    let mut inference = inference.or(Err("inference"))?;
+    inference.run(&[0.5; 64]).or(Err("run"))?;
+    let plan = Plan::new(&NET);
+    let inference = Inference::new(&plan, &weights, &mut outputs_workspace);
+    let mut inference = inference.or(Err("inference"))?;
+    inference.run(&[0.5; 64]).or(Err("run"))?;
+
+    let error = matrix.add(10, 0).err().ok_or("a class too many")?;
+    let summary = NET.summary().training::<Adam>(1);
+    write!(page, "{summary}\n{matrix}\n{error}").or(Err("page"))
+}
