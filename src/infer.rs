@@ -1,9 +1,10 @@
 //! Inference.
 
 use crate::error::{Buffer, BuildError, Error};
+use crate::kernels::lanes;
 use crate::layers::Mode;
 use crate::plan::Graph;
-use crate::workspace::{Passes, Source, Workspace};
+use crate::workspace::{Passes, Place, Source, Workspace};
 
 /// Runs a trained network.
 ///
@@ -84,9 +85,15 @@ impl<'m, G: Graph> Inference<'m, G> {
             moving,
             Mode::Inference,
         );
-        output
-            .and_then(|output| self.workspace.tensor(output, batch))
-            .ok_or(Error::Plan)
+        let output = output.ok_or(Error::Plan)?;
+        if let Some(shape) = sizes.output_image {
+            let [outputs, ..] = self
+                .workspace
+                .tensors([output, Place::NONE, Place::NONE], batch)
+                .ok_or(Error::Plan)?;
+            lanes::separate(outputs, shape, batch);
+        }
+        self.workspace.tensor(output, batch).ok_or(Error::Plan)
     }
 }
 

@@ -146,6 +146,27 @@ impl Layer {
         self.has(FROZEN)
     }
 
+    /// What it reads: the network's input (`None`) or the output of a layer (its index). Two of them for an addition.
+    ///
+    /// ```
+    /// use lightlayers::Network;
+    ///
+    /// let net = Network::input(8, 8, 3).relu();
+    /// let net = net.residual(net.conv2d(3, 3), net);
+    /// let inputs: Vec<Vec<_>> = net.layers().iter().map(|layer| layer.inputs().collect()).collect();
+    /// assert_eq!(inputs, [vec![None], vec![Some(0)], vec![Some(1), Some(0)]]);
+    /// ```
+    pub fn inputs(&self) -> impl Iterator<Item = Option<usize>> {
+        let second = matches!(self.op, Op::Add).then_some(self.second);
+        let tensors = core::iter::once(self.source).chain(second);
+        tensors.map(|tensor| usize::from(tensor).checked_sub(1))
+    }
+
+    /// It reads the tensor: 0 is the network's input, `i + 1` the output of layer `i`.
+    pub(crate) fn reads(&self, tensor: u8) -> bool {
+        self.source == tensor || matches!(self.op, Op::Add) && self.second == tensor
+    }
+
     pub(crate) const fn learns(&self) -> bool {
         self.trainable_weights() > 0
     }
@@ -325,7 +346,7 @@ impl Network {
         };
         let flat_input = self.has_flat_output();
         layer.set(FLAT_INPUT, flat_input);
-        let flat_output = layers::is_output_flat(&op, flat_input, output);
+        let flat_output = layers::is_output_flat(&op, layer.input, flat_input, output);
         layer.set(FLAT_OUTPUT, flat_output);
         layer.set(BIAS, layers::tensors(&layer, 0).has_kernel());
         let own = layers::tensors(&layer, custom_weights).total();
@@ -548,7 +569,9 @@ impl Network {
             same = a.kind() as u8 == b.kind() as u8
                 && a.output.same(b.output)
                 && a.weights_len == b.weights_len
-                && a.source == b.source;
+                && a.source == b.source
+                && a.second == b.second
+                && a.flags == b.flags;
             i += 1;
         }
         same
@@ -571,7 +594,7 @@ impl Network {
         self.with_window(window)
     }
 
-    /// How far apart the elements of the last layer's window are.
+    /// How far apart the elements of the last layer's window are; a window of pooling has no gaps.
     #[track_caller]
     pub const fn dilation(self, dilation: usize) -> Self {
         let (name, mut window) = self.last_window();
@@ -781,15 +804,15 @@ impl Network {
     }
 
     /// The output is a vector, not an image.
-    pub(crate) const fn has_flat_output(&self) -> bool {
+    pub const fn has_flat_output(&self) -> bool {
         match self.len {
             0 => self.flat_input,
             len => self.layers[len - 1].has_flat_output(),
         }
     }
 
-    /// The input is a vector, not an image.
-    pub(crate) const fn has_flat_input(&self) -> bool {
+    /// The input is a vector, not an image: the network started with [`features`](Self::features).
+    pub const fn has_flat_input(&self) -> bool {
         self.flat_input
     }
 

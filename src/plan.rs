@@ -625,14 +625,18 @@ impl Planner {
             } else {
                 self.add(layer.input.len(), tick, tick)
             };
-            if gradients[source] == NONE {
+            if schedule.learns[source] && gradients[source] == NONE {
                 gradients[source] = input_gradients[i];
             }
+            self.keep_until(gradients[source], tick);
             // A shortcut's gradient is a copy, since the body changes its own on its way back.
             if matches!(layer.op, Op::Add) && schedule.learns[layer.second as usize] {
-                gradients[layer.second as usize] = self.add(layer.output.len(), tick, tick);
+                let second = layer.second as usize;
+                if gradients[second] == NONE {
+                    gradients[second] = self.add(layer.output.len(), tick, tick);
+                }
+                self.keep_until(gradients[second], tick);
             }
-            self.keep_until(gradients[source], tick);
         }
         (gradients, input_gradients)
     }

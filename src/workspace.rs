@@ -150,8 +150,8 @@ impl<G: Graph> Passes<'_, G> {
                 len: slot.saved_len,
             };
             let from = value(slots, input, layer.source)?;
-            let outside = outside.filter(|_| from == NOWHERE);
-            let absent = outside.is_some() || slot.output == from;
+            let outside_at = |tensor: u32| outside.filter(|_| tensor == NOWHERE);
+            let absent = from == NOWHERE || slot.output == from;
             let x = Place::new(from, layer.input.len()).unless(absent);
             let [y, saved, x] = workspace.tensors([output, saved, x], batch)?;
             if !layer.op.is_in_place() {
@@ -159,21 +159,23 @@ impl<G: Graph> Passes<'_, G> {
                 if custom {
                     call.separate_input(x);
                 }
-                layers::forward_mapping::<G>(call, outside.unwrap_or(x), y, saved);
+                layers::forward_mapping::<G>(call, outside_at(from).unwrap_or(x), y, saved);
                 if custom {
                     call.interleave_input(x);
                     call.interleave_output(y);
                 }
                 continue;
             }
-            elementwise::copy(outside.unwrap_or(x), y);
+            elementwise::copy(outside_at(from).unwrap_or(x), y);
             let mut statistics: &[f32] = &[];
             if const { G::USES.has(Kind::BatchNorm) } {
                 (statistics, moving) = moving.split_at_checked(layer.moving_statistics())?;
             }
             if const { G::USES.has(Kind::Add) } && matches!(layer.op, Op::Add) {
-                let second = Place::new(value(slots, input, layer.second)?, layer.output.len());
-                let [y, _, other] = workspace.tensors([output, NONE, second], batch)?;
+                let second = value(slots, input, layer.second)?;
+                let place = Place::new(second, layer.output.len()).unless(second == NOWHERE);
+                let [y, _, other] = workspace.tensors([output, NONE, place], batch)?;
+                let other = outside_at(second).unwrap_or(other);
                 layers::forward_in_place::<G>(call, y, &mut [], other, &[], mode);
             } else {
                 layers::forward_in_place::<G>(call, y, saved, &[], statistics, mode);
@@ -205,7 +207,8 @@ impl<G: Graph> Passes<'_, G> {
             if const { G::USES.has(Kind::BatchNorm) } {
                 statistics = last(&mut moving, layer.moving_statistics())?;
             }
-            if slot.gradient == NOWHERE {
+            // Nothing learns here or below.
+            if !layer.learns() && slot.input_gradient == NOWHERE {
                 continue;
             }
             let call = self.call(index, layer)?;
@@ -272,7 +275,13 @@ impl<G: Graph> Passes<'_, G> {
             let source = Place::new(gradient_of(layer.source), layer.input.len());
             let second = Place::new(gradient_of(layer.second), layer.input.len());
             if matches!(layer.op, Op::Add) && second.offset != NOWHERE {
-                workspace.copy(dx, second, batch)?;
+                let mut above = self.graph.layers().iter().skip(index + 1);
+                if above.any(|above| above.reads(layer.second)) {
+                    let [dx, sum, ..] = workspace.tensors([dx, second, NONE, NONE], batch)?;
+                    elementwise::add(dx, sum);
+                } else {
+                    workspace.copy(dx, second, batch)?;
+                }
             }
             if source.offset != dx.offset && source.offset != NOWHERE {
                 let [dx, sum, ..] = workspace.tensors([dx, source, NONE, NONE], batch)?;

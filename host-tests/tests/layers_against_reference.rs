@@ -3,7 +3,7 @@
 use host_tests::golden::assert_close;
 use host_tests::session::{self, Add, dropout_factors, infer, random_weights, to_array, values};
 use host_tests::twin::Twin;
-use lightlayers::{Network, Shape};
+use lightlayers::Network;
 
 /// The largest difference that is allowed, as a share of the tensor's largest value: 100 terms of a
 /// sum, each rounded to 24 bits, and as much again in front of it.
@@ -14,16 +14,15 @@ const SIZES: [usize; 7] = [1, 7, 17, 32, 33, 65, 100];
 const BATCHES: [usize; 4] = [1, 2, 5, 64];
 
 /// Compares a layer with its twin; returns the worst error.
-fn check(name: &str, input: Shape, batch: usize, add: impl Fn(Network) -> Network) -> f64 {
-    let [height, width, channels] = [input.height, input.width, input.channels].map(usize::from);
-    let net = add(Network::input(height, width, channels));
+fn check(name: &str, start: Network, batch: usize, add: impl Fn(Network) -> Network) -> f64 {
+    let (net, input) = (add(start), start.input_shape());
     let name = format!("{name}, {input} to {}, batch {batch}", net.output_shape());
     let seed = (input.len() * 1000 + net.output_shape().len() * 10 + batch) as u64;
     let weights = random_weights(&net, seed);
     let x = values(batch * input.len(), 2.0, seed + 1);
     let dy = values(batch * net.output_shape().len(), 1.0, seed + 2);
 
-    let found = session::pass(input, &add, &weights, &x, &dy);
+    let found = session::pass(start, &add, &weights, &x, &dy);
     let twin = Twin::new(&net, &weights);
     let expected = twin.pass(&to_array(&x, batch), &to_array(&dy, batch));
     let inferred = infer(&net, &weights, &x, 2.min(batch));
@@ -35,10 +34,6 @@ fn check(name: &str, input: Shape, batch: usize, add: impl Fn(Network) -> Networ
     close("y", &found.y, &rows(expected.y))
         .max(close("dx", &found.dx, &rows(expected.dx)))
         .max(close("gradients", &found.gradients, &expected.gradients))
-}
-
-fn flat(features: usize) -> Shape {
-    Shape::flat(features as u16)
 }
 
 fn report(layer: &str, errors: impl IntoIterator<Item = f64>) {
@@ -53,7 +48,7 @@ fn dense() {
         for (j, units) in SIZES.into_iter().enumerate() {
             let (batch, bias) = (BATCHES[(i + j) % 4], (i + j / 2) % 2 == 0);
             let add = |net: Network| net.dense(units).bias(bias);
-            errors.push(check("dense", flat(inputs), batch, add));
+            errors.push(check("dense", Network::features(inputs), batch, add));
         }
     }
     report("dense", errors);
@@ -68,7 +63,7 @@ fn light_dense() {
             let rank = [1, 2, 3, 8, 11][(2 * i + j) % 5];
             let add = |net: Network| net.light_dense(units, rank).bias(bias);
             let name = format!("light_dense of rank {rank}");
-            errors.push(check(&name, flat(inputs), batch, add));
+            errors.push(check(&name, Network::features(inputs), batch, add));
         }
     }
     report("light_dense", errors);
@@ -91,10 +86,10 @@ fn layers_without_weights() {
         let mut errors = Vec::new();
         for batch in BATCHES {
             for size in SIZES {
-                errors.push(check(name, flat(size), batch, add));
+                errors.push(check(name, Network::features(size), batch, add));
             }
-            errors.push(check(name, Shape::image(5, 3, 4), batch, add));
-            errors.push(check(name, Shape::image(1, 9, 1), batch, add));
+            errors.push(check(name, Network::input(5, 3, 4), batch, add));
+            errors.push(check(name, Network::input(1, 9, 1), batch, add));
         }
         report(name, errors);
     }
@@ -108,7 +103,7 @@ fn activations_far_from_zero() {
     ];
     let dy = [1.0; 11];
     let outputs = |add: Add| {
-        let pass = session::pass(flat(11), add, &[], &x, &dy);
+        let pass = session::pass(Network::features(11), add, &[], &x, &dy);
         (pass.y, pass.dx)
     };
 
@@ -172,7 +167,7 @@ fn dropout() {
         let add = |net: Network| net.dropout(rate);
         let x = values(VALUES * BATCH, 2.0, 1);
         let dy = values(VALUES * BATCH, 1.0, 2);
-        let pass = session::pass(flat(VALUES), add, &[], &x, &dy);
+        let pass = session::pass(Network::features(VALUES), add, &[], &x, &dy);
         let factors = dropout_factors(&net, 1, 0, 1, BATCH);
 
         let kept = 1.0 / (1.0 - rate);

@@ -112,6 +112,15 @@ fn other_buffers_of_a_wrong_length() {
     assert_eq!(inference.run(&[0.0; 2]).unwrap().len(), 2);
     assert_eq!(inference.run(&[0.0; 4]).unwrap().len(), 4);
 
+    // Images are run one after another, however many the workspace has room for.
+    let images = Network::input(3, 2, 1).relu();
+    let plan = Plan::new(&images);
+    let mut workspace = vec![0.0; 4 * images.inference_workspace()];
+    let mut inference = Inference::new(&plan, &[], &mut workspace).unwrap();
+    let expected = length(Buffer::Input, 6, 12);
+    assert_eq!(inference.run(&[0.0; 12]), Err(expected));
+    assert_eq!(inference.run(&[1.0; 6]).unwrap(), [1.0; 6]);
+
     let expected = length(Buffer::Weights, 16, 3);
     assert_eq!(net().initialize(&mut [0.0; 3], 1), Err(expected));
 

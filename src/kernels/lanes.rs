@@ -26,6 +26,8 @@ pub(crate) trait Lanes: Copy {
     fn multiply(self, other: Self) -> Self;
     /// `yes` in the lanes where `self` is greater than `other`, else `no`.
     fn where_greater(self, other: Self, yes: Self, no: Self) -> Self;
+    /// The larger one; a NaN if one of them is.
+    fn maximum(self, other: Self) -> Self;
 }
 
 impl<const N: usize> Lanes for [f32; N] {
@@ -76,6 +78,11 @@ impl<const N: usize> Lanes for [f32; N] {
             }
         }
         result
+    }
+
+    #[inline(always)]
+    fn maximum(self, other: Self) -> Self {
+        zip(self, other, |a, b| if b > a || b.is_nan() { b } else { a })
     }
 }
 
@@ -129,6 +136,13 @@ macro_rules! vector_lanes {
             fn where_greater(self, other: Self, yes: Self, no: Self) -> Self {
                 use fearless_simd::prelude::*;
                 self.simd_gt(other).select(yes, no)
+            }
+
+            #[inline(always)]
+            fn maximum(self, other: Self) -> Self {
+                use fearless_simd::prelude::*;
+                let larger = other.simd_gt(self).select(other, self);
+                other.simd_eq(other).select(larger, other)
             }
         }
     };

@@ -41,8 +41,7 @@ impl Kernel for MaxForward<'_> {
                         let x = V::load(token, x);
                         let tap = V::splat(token, (tap_row * columns.kernel + tap_column) as f32);
                         place = x.where_greater(best, tap, place);
-                        // Not `max`: a NaN is not greater, and neither is what follows it.
-                        best = best.where_greater(x, best, x);
+                        best = best.maximum(x);
                     }
                 }
                 best.store(y);
@@ -268,7 +267,7 @@ impl Kernel for GlobalMaxForward<'_> {
                     let x = V::load(token, x);
                     // Exact: an image has fewer than 2^24 pixels if its lengths fit memory that is counted in u32.
                     place = x.where_greater(best, V::splat(token, at as f32), place);
-                    best = best.where_greater(x, best, x);
+                    best = best.maximum(x);
                 }
             }
             store_apart(best, self.y, self.channels, channel);

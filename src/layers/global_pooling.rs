@@ -5,7 +5,8 @@
 //! | global_average_pool | the mean over all pixels | `dy / pixels` to each |
 //! | global_max_pool | the largest value over all pixels | all of `dy` to the first of the largest |
 //!
-//! Of global_max_pool backward keeps the pixel, one element per channel.
+//! Of global_max_pool backward keeps the pixel, one element per channel. Keras shares the gradient among equal largest values; here the
+//! first takes it, as in max_pool2d.
 //!
 //! Source: Keras, `GlobalAveragePooling2D` and `GlobalMaxPooling2D`.
 

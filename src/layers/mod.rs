@@ -128,17 +128,18 @@ pub enum Op {
     },
     /// The largest value under each window. Follows Keras's `MaxPooling2D`.
     MaxPool2d {
-        /// Its window, of at most 256 elements.
+        /// Its window, of at most 256 elements, without dilation.
         window: WindowSize,
     },
     /// The mean of the values under each window that are not padding. Follows Keras's `AveragePooling2D`.
     AveragePool2d {
-        /// Its window, of at most 256 elements.
+        /// Its window, of at most 256 elements, without dilation.
         window: WindowSize,
     },
     /// The mean of each channel: a vector. Follows Keras's `GlobalAveragePooling2D`.
     GlobalAveragePool,
-    /// The largest value of each channel: a vector. Follows Keras's `GlobalMaxPooling2D`.
+    /// The largest value of each channel: a vector. Follows Keras's `GlobalMaxPooling2D`, but the gradient goes to the first of equal
+    /// largest values, where Keras shares it among them.
     GlobalMaxPool,
     /// Zeros around an image. Follows Keras's `ZeroPadding2D`.
     ZeroPadding2d {
@@ -549,14 +550,20 @@ pub(crate) const fn output_shape(op: &Op, input: Shape, flat: bool) -> Result<Sh
 }
 
 /// Whether the output is a vector and not an image.
-pub(crate) const fn is_output_flat(op: &Op, input_is_flat: bool, output: Shape) -> bool {
+pub(crate) const fn is_output_flat(
+    op: &Op,
+    input: Shape,
+    input_is_flat: bool,
+    output: Shape,
+) -> bool {
     match op {
         Op::Dense { .. }
         | Op::LightDense { .. }
         | Op::Flatten
         | Op::GlobalAveragePool
         | Op::GlobalMaxPool => true,
-        Op::Custom { .. } => output.is_flat(),
+        // An image of one pixel that stays one is still an image.
+        Op::Custom { .. } => output.is_flat() && (input_is_flat || !input.is_flat()),
         _ => input_is_flat,
     }
 }

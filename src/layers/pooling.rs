@@ -37,6 +37,14 @@ pub(super) const fn output_shape(
             found: window.area(),
         });
     }
+    // With gaps, a window could lie on padding alone.
+    if window.dilation > 1 {
+        return Err(BuildError::OutOfRange {
+            layer,
+            what: "the dilation of pooling",
+            range: "1..=1",
+        });
+    }
     window.output_shape(layer, input, input.channels as usize)
 }
 
