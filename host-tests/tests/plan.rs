@@ -7,6 +7,7 @@ use host_tests::session::{Buffers, Run, Samples, infer, random_weights, values};
 use host_tests::twin::{Objective, Twin};
 use lightlayers::loss::MeanSquaredError;
 use lightlayers::optim::Sgd;
+use lightlayers::paper::{Kind, cifar, mnist};
 use lightlayers::{Inference, Model, Network, Trainer};
 
 /// Networks as people write them need exactly the least memory, with or without a frozen base.
@@ -110,6 +111,45 @@ fn parameters_of_the_paper() {
         3,
         "layer, total, trainable"
     );
+}
+
+/// By hand, for 4x4x1 → conv2d(2, 3) → relu → max_pool2d(2) → flatten → dense(3).
+///
+/// Both are at their peak in the forward pass of pooling, from 4x4x2 to 2x2x2. In training, the
+/// image, 16, waits for the gradient of the kernel beside it, a word of bits for the ReLU's, two of
+/// places for that of pooling, and the 3 targets for the loss.
+#[test]
+fn workspace_of_images_by_hand() {
+    let net = Network::input(4, 4, 1).conv2d(2, 3).relu().max_pool2d(2);
+    let net = net.flatten().dense(3);
+    assert_eq!(net.inference_workspace(), 32 + 8);
+    assert_eq!(net.training_workspace(1), 16 + 32 + 8 + 1 + 2 + 3);
+}
+
+/// Training needs exactly the least memory, inference at most an eighth more: after a residual block
+/// the pooled image lies beside a gap.
+#[test]
+fn networks_of_the_paper_waste_little() {
+    let kinds = [
+        Kind::Conv2d,
+        Kind::SeparableConv2d,
+        Kind::Light { rank: 1 },
+        Kind::Light { rank: 5 },
+    ];
+    for kind in kinds {
+        for net in [mnist(kind), cifar(kind, 10)] {
+            assert_eq!(
+                net.training_workspace(1),
+                lower_bound::training(&net),
+                "{kind:?}"
+            );
+            let (planned, least) = (net.inference_workspace(), lower_bound::inference(&net));
+            assert!(
+                planned >= least && planned <= least + least / 8,
+                "{planned} of {least}"
+            );
+        }
+    }
 }
 
 struct Everything;
