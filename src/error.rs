@@ -28,6 +28,33 @@ pub enum BuildError {
         /// Its input.
         input: Shape,
     },
+    /// The layer takes an image, and its input is a flat vector.
+    NotImage {
+        /// The layer.
+        layer: &'static str,
+        /// Its input.
+        input: Shape,
+    },
+    /// A window without padding is larger than its input.
+    WindowTooLarge {
+        /// The layer.
+        layer: &'static str,
+        /// Rows and columns of the window.
+        window: (u8, u8),
+        /// How far apart its elements are.
+        dilation: u8,
+        /// The input.
+        input: Shape,
+    },
+    /// Two branches that are added have different shapes.
+    BranchesDiffer {
+        /// The shape of the body's output.
+        body: Shape,
+        /// The shape of the shortcut's output.
+        shortcut: Shape,
+    },
+    /// The branches of a residual block do not start from the same network.
+    BranchesStartApart,
     /// A size does not fit the number that holds it.
     TooLarge {
         /// The layer.
@@ -73,6 +100,38 @@ impl BuildError {
                 .text(": expected a flat input, found ")
                 .shape(input)
                 .text("; call flatten() before it"),
+            Self::NotImage { layer, input } => text
+                .text(layer)
+                .text(": expected an image, found a vector of ")
+                .shape(input),
+            Self::WindowTooLarge {
+                layer,
+                window,
+                dilation,
+                input,
+            } => {
+                let text = text
+                    .text(layer)
+                    .text(": a ")
+                    .number(window.0 as usize)
+                    .text("x")
+                    .number(window.1 as usize)
+                    .text(" window ");
+                let text = if dilation > 1 {
+                    text.text("with dilation ").number(dilation as usize).text(" ")
+                } else {
+                    text
+                };
+                text.text("does not fit its ").image(input).text(" input")
+            }
+            Self::BranchesDiffer { body, shortcut } => text
+                .text("residual: expected branches of the same shape, found a body of ")
+                .image(body)
+                .text(" and a shortcut of ")
+                .image(shortcut),
+            Self::BranchesStartApart => {
+                text.text("residual: expected two branches, not both empty, that start from the network it is called on")
+            }
             Self::TooLarge {
                 layer,
                 what,

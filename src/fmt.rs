@@ -40,15 +40,19 @@ impl Text {
     }
 
     pub(crate) const fn shape(self, shape: Shape) -> Self {
-        let text = if shape.is_flat() {
-            self
+        if shape.is_flat() {
+            self.number(shape.channels as usize)
         } else {
-            self.number(shape.height as usize)
-                .text("x")
-                .number(shape.width as usize)
-                .text("x")
-        };
-        text.number(shape.channels as usize)
+            self.image(shape)
+        }
+    }
+
+    pub(crate) const fn image(self, shape: Shape) -> Self {
+        self.number(shape.height as usize)
+            .text("x")
+            .number(shape.width as usize)
+            .text("x")
+            .number(shape.channels as usize)
     }
 
     pub(crate) const fn as_str(&self) -> &str {

@@ -1,9 +1,10 @@
 //! Inference.
 
 use crate::error::{Buffer, BuildError, Error};
+use crate::kernels::lanes;
 use crate::layers::Mode;
 use crate::plan::Graph;
-use crate::workspace::{Passes, Source, Workspace};
+use crate::workspace::{Passes, Place, Source, Workspace};
 
 /// Runs a trained network.
 ///
@@ -53,31 +54,46 @@ impl<'m, G: Graph> Inference<'m, G> {
         })
     }
 
-    /// The outputs of one sample, or of as many samples one after another as the workspace has room for.
+    /// The outputs of one sample; of vectors, also of as many samples one after another as the workspace has room for.
     ///
     /// Costs [`Network::multiply_accumulates`](crate::Network::multiply_accumulates) for each sample.
     ///
     /// # Errors
     ///
-    /// [`Error::Length`] if `input` is not a whole number of samples, at least one and at most the workspace's.
+    /// [`Error::Length`] if `input` is not one image, or a whole number of vectors, at least one and at most the workspace's.
     pub fn run(&mut self, input: &[f32]) -> Result<&[f32], Error> {
         let sizes = self.graph.sizes();
-        let batch = (input.len() / sizes.input.max(1)).clamp(1, self.workspace.capacity());
+        let most = match sizes.input_image {
+            Some(_) => 1,
+            None => self.workspace.capacity(),
+        };
+        let batch = (input.len() / sizes.input.max(1)).clamp(1, most);
         Error::check_length(Buffer::Input, batch * sizes.input, input.len())?;
+        let (weights, moving) = self
+            .weights
+            .split_at_checked(sizes.trained)
+            .ok_or(Error::Plan)?;
         let passes = Passes {
             graph: &self.graph,
-            weights: self.weights,
+            weights,
             batch,
         };
         let output = passes.forward(
             &mut self.workspace,
             self.graph.inference_slots(),
             Source::Outside(input),
+            moving,
             Mode::Inference,
         );
-        output
-            .and_then(|output| self.workspace.tensor(output, batch))
-            .ok_or(Error::Plan)
+        let output = output.ok_or(Error::Plan)?;
+        if let Some(shape) = sizes.output_image {
+            let [outputs, ..] = self
+                .workspace
+                .tensors([output, Place::NONE, Place::NONE], batch)
+                .ok_or(Error::Plan)?;
+            lanes::separate(outputs, shape, batch);
+        }
+        self.workspace.tensor(output, batch).ok_or(Error::Plan)
     }
 }
 

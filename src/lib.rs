@@ -113,6 +113,7 @@ pub mod math;
 pub mod metrics;
 mod network;
 pub mod optim;
+pub mod paper;
 mod plan;
 mod rng;
 pub mod schedule;
@@ -125,7 +126,10 @@ pub use error::{Buffer, BuildError, Error, Quantity};
 pub use infer::Inference;
 #[cfg(feature = "std")]
 pub use kernels::Vectors;
-pub use layers::{CustomBackward, CustomForward, CustomLayer, CustomSizes, Initializer, Op};
+pub use layers::{
+    Border, CustomBackward, CustomForward, CustomLayer, CustomSizes, Initializer, Op, Padding,
+    WindowSize,
+};
 pub use network::{Layer, MAX_LAYERS, Network};
 pub use plan::{Graph, Model, Plan};
 pub use rng::{Permutation, Rng};

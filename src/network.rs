@@ -1,7 +1,9 @@
 //! A network is plain data: the list of its layers, with shapes inferred as it is built.
 
 use crate::error::BuildError;
-use crate::layers::{self, CustomLayer, CustomSizes, Initializer, Kind, Kinds, Op};
+use crate::layers::{
+    self, Border, CustomLayer, CustomSizes, Initializer, Kind, Kinds, Op, Padding, WindowSize,
+};
 use crate::shape::Shape;
 
 /// The most layers that a network can have.
@@ -40,6 +42,7 @@ pub const MAX_LAYERS: usize = 64;
 #[derive(Clone, Copy, Debug)]
 pub struct Network {
     input: Shape,
+    flat_input: bool,
     pub(crate) layers: [Layer; MAX_LAYERS],
     len: usize,
 }
@@ -55,10 +58,18 @@ pub struct Layer {
     pub(crate) weights_len: u32,
     /// The factor of the penalty on the squares of its kernels.
     pub(crate) l2: f32,
-    pub(crate) bias: bool,
-    pub(crate) frozen: bool,
+    flags: u8,
     pub(crate) kernel_initializer: Initializer,
+    /// The tensor that it reads: 0 is the network's input, `i + 1` the output of layer `i`.
+    pub(crate) source: u8,
+    /// The other tensor that an addition reads.
+    pub(crate) second: u8,
 }
+
+const BIAS: u8 = 1;
+const FROZEN: u8 = 2;
+const FLAT_INPUT: u8 = 4;
+const FLAT_OUTPUT: u8 = 8;
 
 impl Layer {
     const NONE: Self = Self {
@@ -68,10 +79,37 @@ impl Layer {
         weights_start: 0,
         weights_len: 0,
         l2: 0.0,
-        bias: false,
-        frozen: false,
+        flags: 0,
         kernel_initializer: Initializer::Zeros,
+        source: 0,
+        second: 0,
     };
+
+    const fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    const fn set(&mut self, flag: u8, on: bool) {
+        self.flags = if on {
+            self.flags | flag
+        } else {
+            self.flags & !flag
+        };
+    }
+
+    pub(crate) const fn bias(&self) -> bool {
+        self.has(BIAS)
+    }
+
+    /// Its input is a vector, not an image: its samples lie one after another.
+    pub(crate) const fn has_flat_input(&self) -> bool {
+        self.has(FLAT_INPUT)
+    }
+
+    /// Its output is a vector, not an image.
+    pub(crate) const fn has_flat_output(&self) -> bool {
+        self.has(FLAT_OUTPUT)
+    }
 
     /// What the layer computes.
     pub const fn op(&self) -> &Op {
@@ -95,7 +133,7 @@ impl Layer {
 
     /// The weights of the layer that training changes: none if it is frozen.
     pub const fn trainable_weights(&self) -> usize {
-        if self.frozen { 0 } else { self.weights() }
+        if self.is_frozen() { 0 } else { self.weights() }
     }
 
     /// Multiply-accumulates of one sample's inference.
@@ -105,7 +143,28 @@ impl Layer {
 
     /// True if training changes nothing in this layer.
     pub const fn is_frozen(&self) -> bool {
-        self.frozen
+        self.has(FROZEN)
+    }
+
+    /// What it reads: the network's input (`None`) or the output of a layer (its index). Two of them for an addition.
+    ///
+    /// ```
+    /// use lightlayers::Network;
+    ///
+    /// let net = Network::input(8, 8, 3).relu();
+    /// let net = net.residual(net.conv2d(3, 3), net);
+    /// let inputs: Vec<Vec<_>> = net.layers().iter().map(|layer| layer.inputs().collect()).collect();
+    /// assert_eq!(inputs, [vec![None], vec![Some(0)], vec![Some(1), Some(0)]]);
+    /// ```
+    pub fn inputs(&self) -> impl Iterator<Item = Option<usize>> {
+        let second = matches!(self.op, Op::Add).then_some(self.second);
+        let tensors = core::iter::once(self.source).chain(second);
+        tensors.map(|tensor| usize::from(tensor).checked_sub(1))
+    }
+
+    /// It reads the tensor: 0 is the network's input, `i + 1` the output of layer `i`.
+    pub(crate) fn reads(&self, tensor: u8) -> bool {
+        self.source == tensor || matches!(self.op, Op::Add) && self.second == tensor
     }
 
     pub(crate) const fn learns(&self) -> bool {
@@ -115,6 +174,23 @@ impl Layer {
     /// The range of its weights in the flat weight buffer.
     pub const fn weights_range(&self) -> core::ops::Range<usize> {
         self.weights_start as usize..(self.weights_start + self.weights_len) as usize
+    }
+
+    /// The moving statistics of batch normalization: a mean and a variance for each channel.
+    pub(crate) const fn moving_statistics(&self) -> usize {
+        match self.op {
+            Op::BatchNorm { .. } => 2 * self.output.channels as usize,
+            _ => 0,
+        }
+    }
+
+    /// The second half of backward reads the input.
+    pub(crate) const fn reads_input_for_its_gradient(&self) -> bool {
+        match self.op {
+            Op::Custom { .. } => true,
+            Op::BatchNorm { .. } => !self.is_frozen(),
+            _ => false,
+        }
     }
 
     pub(crate) const fn kind(&self) -> Kind {
@@ -159,11 +235,55 @@ const fn dimension(
     }
 }
 
+/// A size that is held in a byte.
+const fn small(layer: &'static str, what: &'static str, value: usize) -> Result<u8, BuildError> {
+    if value == 0 {
+        Err(BuildError::Zero { layer, what })
+    } else if value > u8::MAX as usize {
+        Err(BuildError::TooLarge {
+            layer,
+            what,
+            most: u8::MAX as usize,
+            found: value,
+        })
+    } else {
+        Ok(value as u8)
+    }
+}
+
+/// The window of a convolution.
+const fn square(layer: &'static str, kernel: usize) -> Result<WindowSize, BuildError> {
+    match small(layer, "the kernel's size", kernel) {
+        Ok(kernel) => Ok(WindowSize {
+            kernel: (kernel, kernel),
+            stride: (1, 1),
+            dilation: 1,
+            padding: Padding::Same,
+        }),
+        Err(error) => Err(error),
+    }
+}
+
+/// The window of pooling.
+const fn side_by_side(layer: &'static str, window: usize) -> Result<WindowSize, BuildError> {
+    match small(layer, "the window's size", window) {
+        Ok(window) => Ok(WindowSize {
+            kernel: (window, window),
+            stride: (window, window),
+            dilation: 1,
+            padding: Padding::Valid,
+        }),
+        Err(error) => Err(error),
+    }
+}
+
 impl Network {
     /// A network without layers whose input is a vector of `features` values.
     #[track_caller]
     pub const fn features(features: usize) -> Self {
-        Self::input(1, 1, features)
+        let mut net = Self::input(1, 1, features);
+        net.flat_input = true;
+        net
     }
 
     /// A network without layers whose input is an image, `[height, width, channels]`.
@@ -186,6 +306,7 @@ impl Network {
         match sizes {
             (Ok(height), Ok(width), Ok(channels)) => Ok(Self {
                 input: Shape::image(height, width, channels),
+                flat_input: false,
                 layers: [Layer::NONE; MAX_LAYERS],
                 len: 0,
             }),
@@ -196,7 +317,7 @@ impl Network {
     /// Adds a layer, or says why it does not fit.
     pub const fn try_push(self, op: Op) -> Result<Self, BuildError> {
         let input = self.output_shape();
-        match layers::output_shape(&op, input) {
+        match layers::output_shape(&op, input, self.has_flat_output()) {
             Ok(output) => self.push(op, output, 0),
             Err(error) => Err(error),
         }
@@ -215,14 +336,19 @@ impl Network {
             op,
             input: self.output_shape(),
             output,
-            weights_start: self.weights() as u32,
+            weights_start: self.trained_weights() as u32,
             weights_len: 0,
             l2: 0.0,
-            bias: false,
-            frozen: false,
+            flags: 0,
             kernel_initializer: Initializer::GlorotUniform,
+            source: self.len as u8,
+            second: 0,
         };
-        layer.bias = layers::tensors(&layer, 0).has_kernel();
+        let flat_input = self.has_flat_output();
+        layer.set(FLAT_INPUT, flat_input);
+        let flat_output = layers::is_output_flat(&op, layer.input, flat_input, output);
+        layer.set(FLAT_OUTPUT, flat_output);
+        layer.set(BIAS, layers::tensors(&layer, 0).has_kernel());
         let own = layers::tensors(&layer, custom_weights).total();
         let total = self.weights() as u64 + own as u64;
         if total > u32::MAX as u64 / 4 {
@@ -273,6 +399,259 @@ impl Network {
         let units = build!(dimension("light_dense", "units", units));
         let rank = build!(dimension("light_dense", "rank", rank));
         self.must_push(Op::LightDense { units, rank })
+    }
+
+    /// A convolution with a window of `kernel` x `kernel`, a stride of 1 and padding [`Padding::Same`]; see [`Op::Conv2d`].
+    ///
+    /// [`stride`](Self::stride), [`padding`](Self::padding), [`dilation`](Self::dilation) and [`kernel_size`](Self::kernel_size) change it.
+    #[track_caller]
+    pub const fn conv2d(self, filters: usize, kernel: usize) -> Self {
+        let filters = build!(dimension("conv2d", "filters", filters));
+        let window = build!(square("conv2d", kernel));
+        self.must_push(Op::Conv2d { filters, window })
+    }
+
+    /// Two thin convolutions in a row, with `rank` channels and a ReLU between them; see [`Op::LightConv2d`].
+    #[track_caller]
+    pub const fn light_conv2d(self, filters: usize, kernel: usize, rank: usize) -> Self {
+        let filters = build!(dimension("light_conv2d", "filters", filters));
+        let rank = build!(dimension("light_conv2d", "rank", rank));
+        let window = build!(square("light_conv2d", kernel));
+        self.must_push(Op::LightConv2d {
+            filters,
+            rank,
+            window,
+        })
+    }
+
+    /// A convolution of every channel for itself, with `multiplier` filters each; see [`Op::DepthwiseConv2d`].
+    #[track_caller]
+    pub const fn depthwise_conv2d(self, kernel: usize, multiplier: usize) -> Self {
+        let multiplier = build!(dimension("depthwise_conv2d", "multiplier", multiplier));
+        let window = build!(square("depthwise_conv2d", kernel));
+        self.must_push(Op::DepthwiseConv2d { multiplier, window })
+    }
+
+    /// A depthwise convolution, then one of single pixels; see [`Op::SeparableConv2d`].
+    #[track_caller]
+    pub const fn separable_conv2d(self, filters: usize, kernel: usize) -> Self {
+        let filters = build!(dimension("separable_conv2d", "filters", filters));
+        let window = build!(square("separable_conv2d", kernel));
+        self.must_push(Op::SeparableConv2d {
+            filters,
+            multiplier: 1,
+            window,
+        })
+    }
+
+    /// Batch normalization with Keras's defaults, momentum 0.99 and epsilon 1e-3; see [`Op::BatchNorm`].
+    #[track_caller]
+    pub const fn batch_norm(self) -> Self {
+        self.batch_norm_with(0.99, 1e-3)
+    }
+
+    /// Batch normalization with another momentum of the moving statistics, and another epsilon.
+    #[track_caller]
+    pub const fn batch_norm_with(self, momentum: f32, epsilon: f32) -> Self {
+        self.must_push(Op::BatchNorm { momentum, epsilon })
+    }
+
+    /// The largest value under windows of `window` x `window`, which lie side by side; see [`Op::MaxPool2d`].
+    #[track_caller]
+    pub const fn max_pool2d(self, window: usize) -> Self {
+        let window = build!(side_by_side("max_pool2d", window));
+        self.must_push(Op::MaxPool2d { window })
+    }
+
+    /// The mean of the values under windows of `window` x `window`, which lie side by side; see [`Op::AveragePool2d`].
+    #[track_caller]
+    pub const fn average_pool2d(self, window: usize) -> Self {
+        let window = build!(side_by_side("average_pool2d", window));
+        self.must_push(Op::AveragePool2d { window })
+    }
+
+    /// The mean of each channel over the image: a vector.
+    #[track_caller]
+    pub const fn global_average_pool(self) -> Self {
+        self.must_push(Op::GlobalAveragePool)
+    }
+
+    /// The largest value of each channel in the image: a vector.
+    #[track_caller]
+    pub const fn global_max_pool(self) -> Self {
+        self.must_push(Op::GlobalMaxPool)
+    }
+
+    /// `border` rows and columns of zeros on every side of the image; see [`Op::ZeroPadding2d`] for others.
+    #[track_caller]
+    pub const fn zero_padding2d(self, border: u8) -> Self {
+        self.must_push(Op::ZeroPadding2d {
+            border: Border::all(border),
+        })
+    }
+
+    /// The sum of two branches that both start from this network: a residual block.
+    ///
+    /// `body` and `shortcut` are this network with the layers of the branch added; the network itself is the identity.
+    ///
+    /// ```
+    /// use lightlayers::Network;
+    ///
+    /// const NET: Network = block(Network::input(8, 8, 3), 16);
+    ///
+    /// const fn block(net: Network, filters: usize) -> Network {
+    ///     let body = net.conv2d(filters, 3).batch_norm().relu().conv2d(filters, 3).batch_norm();
+    ///     let shortcut = net.conv2d(filters, 1).batch_norm();
+    ///     net.residual(body, shortcut).relu()
+    /// }
+    /// assert_eq!(NET.output_shape(), lightlayers::Shape::image(8, 8, 16));
+    /// ```
+    #[track_caller]
+    pub const fn residual(self, body: Self, shortcut: Self) -> Self {
+        build!(self.try_residual(body, shortcut))
+    }
+
+    /// As [`residual`](Self::residual), for branches that are not known to be good.
+    pub const fn try_residual(self, body: Self, shortcut: Self) -> Result<Self, BuildError> {
+        let both_empty = body.len == self.len && shortcut.len == self.len;
+        if both_empty || !self.is_start_of(&body) || !self.is_start_of(&shortcut) {
+            return Err(BuildError::BranchesStartApart);
+        }
+        let (output, other) = (body.output_shape(), shortcut.output_shape());
+        if !output.same(other) || body.has_flat_output() != shortcut.has_flat_output() {
+            return Err(BuildError::BranchesDiffer {
+                body: output,
+                shortcut: other,
+            });
+        }
+        let mut net = body;
+        let body_end = body.len;
+        let mut i = self.len;
+        while i < shortcut.len {
+            if net.len == MAX_LAYERS {
+                return Err(BuildError::TooManyLayers);
+            }
+            let mut layer = shortcut.layers[i];
+            let moved = body_end - self.len;
+            if layer.source as usize > self.len {
+                layer.source += moved as u8;
+            }
+            if layer.second as usize > self.len {
+                layer.second += moved as u8;
+            }
+            layer.weights_start = net.trained_weights() as u32;
+            net.layers[net.len] = layer;
+            net.len += 1;
+            i += 1;
+        }
+        let shortcut_end = if shortcut.len == self.len {
+            self.len
+        } else {
+            net.len
+        };
+        let mut net = match net.push(Op::Add, output, 0) {
+            Ok(net) => net,
+            Err(error) => return Err(error),
+        };
+        let last = net.len - 1;
+        net.layers[last].source = body_end as u8;
+        net.layers[last].second = shortcut_end as u8;
+        Ok(net)
+    }
+
+    const fn is_start_of(&self, other: &Self) -> bool {
+        let mut same = self.len <= other.len
+            && self.input.same(other.input)
+            && self.flat_input == other.flat_input;
+        let mut i = 0;
+        while same && i < self.len {
+            let (a, b) = (&self.layers[i], &other.layers[i]);
+            same = a.kind() as u8 == b.kind() as u8
+                && a.output.same(b.output)
+                && a.weights_len == b.weights_len
+                && a.source == b.source
+                && a.second == b.second
+                && a.flags == b.flags;
+            i += 1;
+        }
+        same
+    }
+
+    /// The stride of the last layer's window, for rows and columns.
+    #[track_caller]
+    pub const fn stride(self, stride: usize) -> Self {
+        let (name, mut window) = self.last_window();
+        let stride = build!(small(name, "the stride", stride));
+        window.stride = (stride, stride);
+        self.with_window(window)
+    }
+
+    /// The padding of the last layer's window.
+    #[track_caller]
+    pub const fn padding(self, padding: Padding) -> Self {
+        let (_, mut window) = self.last_window();
+        window.padding = padding;
+        self.with_window(window)
+    }
+
+    /// How far apart the elements of the last layer's window are; a window of pooling has no gaps.
+    #[track_caller]
+    pub const fn dilation(self, dilation: usize) -> Self {
+        let (name, mut window) = self.last_window();
+        window.dilation = build!(small(name, "the dilation", dilation));
+        self.with_window(window)
+    }
+
+    /// The rows and columns of the last layer's window; the stride of pooling stays what it is.
+    #[track_caller]
+    pub const fn kernel_size(self, rows: usize, columns: usize) -> Self {
+        let (name, mut window) = self.last_window();
+        window.kernel = (
+            build!(small(name, "the kernel's height", rows)),
+            build!(small(name, "the kernel's width", columns)),
+        );
+        self.with_window(window)
+    }
+
+    #[track_caller]
+    const fn last_window(&self) -> (&'static str, WindowSize) {
+        let layer = match self.len {
+            0 => "network",
+            _ => {
+                let last = &self.layers[self.len - 1];
+                if let Some(window) = last.op.window() {
+                    return (last.kind().name(), window);
+                }
+                last.kind().name()
+            }
+        };
+        BuildError::HasNo {
+            layer,
+            what: "window",
+        }
+        .panic()
+    }
+
+    #[track_caller]
+    const fn with_window(mut self, window: WindowSize) -> Self {
+        let last = self.len - 1;
+        let op = self.layers[last].op.with_window(window);
+        let layer = &self.layers[last];
+        let output = build!(layers::output_shape(
+            &op,
+            layer.input,
+            layer.has_flat_input()
+        ));
+        self.layers[last].op = op;
+        self.layers[last].output = output;
+        self.measure_last();
+        self
+    }
+
+    /// Counts the last layer's weights again.
+    const fn measure_last(&mut self) {
+        let layer = &mut self.layers[self.len - 1];
+        layer.weights_len = layers::tensors(layer, 0).total() as u32;
     }
 
     /// `max(x, 0)`.
@@ -342,8 +721,8 @@ impl Network {
     #[track_caller]
     pub const fn bias(mut self, bias: bool) -> Self {
         let last = self.last_with_kernel("bias");
-        self.layers[last].bias = bias;
-        self.layers[last].weights_len = layers::tensors(&self.layers[last], 0).total() as u32;
+        self.layers[last].set(BIAS, bias);
+        self.measure_last();
         self
     }
 
@@ -381,7 +760,7 @@ impl Network {
             }
             .panic()
         }
-        self.layers[self.len - 1].frozen = true;
+        self.layers[self.len - 1].set(FROZEN, true);
         self
     }
 
@@ -391,7 +770,7 @@ impl Network {
     pub const fn all_frozen(mut self) -> Self {
         let mut i = 0;
         while i < self.len {
-            self.layers[i].frozen = true;
+            self.layers[i].set(FROZEN, true);
             i += 1;
         }
         self
@@ -424,8 +803,38 @@ impl Network {
         }
     }
 
-    /// The length of the weight buffer: every parameter of the network.
+    /// The output is a vector, not an image.
+    pub const fn has_flat_output(&self) -> bool {
+        match self.len {
+            0 => self.flat_input,
+            len => self.layers[len - 1].has_flat_output(),
+        }
+    }
+
+    /// The input is a vector, not an image: the network started with [`features`](Self::features).
+    pub const fn has_flat_input(&self) -> bool {
+        self.flat_input
+    }
+
+    /// The length of the weight buffer: every parameter of the network. First what training changes by gradients, layer by layer, then
+    /// the moving statistics of batch normalization.
     pub const fn weights(&self) -> usize {
+        self.trained_weights() + self.moving_statistics()
+    }
+
+    /// The moving statistics of batch normalization.
+    pub(crate) const fn moving_statistics(&self) -> usize {
+        let mut sum = 0;
+        let mut i = 0;
+        while i < self.len {
+            sum += self.layers[i].moving_statistics();
+            i += 1;
+        }
+        sum
+    }
+
+    /// The weights that have gradients, frozen or not.
+    pub(crate) const fn trained_weights(&self) -> usize {
         match self.len {
             0 => 0,
             len => self.layers[len - 1].weights_range().end,

@@ -8,8 +8,9 @@
 //!   then its input's gradient may take the input's place.
 //! - Nothing is kept, and nothing flows back, below the lowest layer that learns.
 
-use crate::layers::{Kinds, Until, needs};
+use crate::layers::{Kinds, Op, Until, needs};
 use crate::network::{Layer, MAX_LAYERS, Network};
+use crate::shape::Shape;
 
 /// A network that is known while compiling.
 ///
@@ -81,17 +82,23 @@ pub struct ForwardSlot {
 pub struct BackwardSlot {
     /// The gradient of the layer's output; nowhere if nothing learns from it.
     pub(crate) gradient: u32,
-    pub(crate) scratch: u32,
-    pub(crate) scratch_len: u32,
+    /// What the layer computes for its input; nowhere if nothing below learns. It is added to the input's gradient, unless it is it.
+    pub(crate) input_gradient: u32,
 }
 
 /// The lengths that a session checks its buffers against.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
     pub(crate) weights: usize,
+    /// The weights before the moving statistics.
+    pub(crate) trained: usize,
     pub(crate) trainable: usize,
     pub(crate) input: usize,
     pub(crate) output: usize,
+    /// The shape of the input, if it is an image.
+    pub(crate) input_image: Option<Shape>,
+    /// The shape of the output, if it is an image.
+    pub(crate) output_image: Option<Shape>,
     /// Elements of workspace per sample.
     pub(crate) inference: usize,
     pub(crate) training: usize,
@@ -136,9 +143,12 @@ impl Plan {
             backward: training.backward,
             sizes: Sizes {
                 weights: network.weights(),
+                trained: network.trained_weights(),
                 trainable: network.trainable_weights(),
                 input: network.input_shape().len(),
                 output: network.output_shape().len(),
+                input_image: image(network.has_flat_input(), network.input_shape()),
+                output_image: image(network.has_flat_output(), network.output_shape()),
                 inference: inference.peak,
                 training: training.peak,
                 training_input: training.input,
@@ -151,6 +161,10 @@ impl Plan {
     pub const fn network(&self) -> &Network {
         &self.network
     }
+}
+
+const fn image(flat: bool, shape: Shape) -> Option<Shape> {
+    if flat { None } else { Some(shape) }
 }
 
 impl Network {
@@ -260,18 +274,21 @@ struct Lifetime {
     placed: bool,
 }
 
-/// Value, gradient, kept and scratch elements for each layer, and the samples and their targets.
-const MAX_TENSORS: usize = 4 * MAX_LAYERS + 2;
+/// Value, gradient, a second gradient and kept elements for each layer, and the samples and their targets.
+const MAX_LIFETIMES: usize = 4 * MAX_LAYERS + 2;
 
-/// Stands for "no tensor" among the indices of lifetimes.
+/// The network's input, and the output of each layer.
+const MAX_TENSORS: usize = MAX_LAYERS + 1;
+
+/// Stands for "no lifetime" among their indices.
 const NONE: usize = usize::MAX;
 
 /// Lifetimes, and then their places.
 ///
-/// Time is counted in ticks: in inference a tick per layer; in training one to read the samples, one per layer forward, one for the
+/// Time is counted in ticks: in inference one per layer; in training one to read the samples, one per layer forward, one for the
 /// loss, and two per layer backward (see [`Schedule`]).
 struct Planner {
-    tensors: [Lifetime; MAX_TENSORS],
+    lifetimes: [Lifetime; MAX_LIFETIMES],
     len: usize,
 }
 
@@ -288,8 +305,8 @@ struct Places {
 #[derive(Clone, Copy)]
 struct Schedule {
     layers: usize,
-    /// The lowest layer that learns; there is no backward pass below it.
-    lowest: usize,
+    /// The tensors from which something below learns.
+    learns: [bool; MAX_TENSORS],
 }
 
 impl Schedule {
@@ -297,50 +314,87 @@ impl Schedule {
 
     const fn of(network: &Network) -> Self {
         let layers = network.layers();
-        let mut lowest = 0;
-        while lowest < layers.len() && !layers[lowest].learns() {
-            lowest += 1;
+        let mut learns = [false; MAX_TENSORS];
+        let mut i = 0;
+        while i < layers.len() {
+            learns[i + 1] = layers[i].learns()
+                || learns[layers[i].source as usize]
+                || matches!(layers[i].op, Op::Add) && learns[layers[i].second as usize];
+            i += 1;
         }
         Self {
             layers: layers.len(),
-            lowest,
+            learns,
         }
     }
 
-    const fn forward(self, layer: usize) -> usize {
+    const fn forward(&self, layer: usize) -> usize {
         1 + layer
     }
 
-    const fn loss(self) -> usize {
+    const fn loss(&self) -> usize {
         1 + self.layers
     }
 
-    const fn weight_gradients(self, layer: usize) -> usize {
+    const fn weight_gradients(&self, layer: usize) -> usize {
         self.loss() + 1 + 2 * (self.layers - 1 - layer)
     }
 
-    const fn input_gradient(self, layer: usize) -> usize {
+    const fn input_gradient(&self, layer: usize) -> usize {
         self.weight_gradients(layer) + 1
     }
 
-    const fn goes_back_to(self, layer: usize) -> bool {
-        layer >= self.lowest
+    const fn goes_back_to(&self, layer: usize) -> bool {
+        self.learns[layer + 1]
     }
 
-    const fn goes_back_through(self, layer: usize) -> bool {
-        layer > self.lowest
+    const fn goes_back_through(&self, layer: &Layer) -> bool {
+        self.learns[layer.source as usize]
+            || matches!(layer.op, Op::Add) && self.learns[layer.second as usize]
     }
 
     /// The last tick of a layer's backward pass, or of its forward pass if it has none.
-    const fn end_of(self, layer: usize) -> usize {
+    const fn end_of(&self, index: usize, layer: &Layer) -> usize {
         if self.goes_back_through(layer) {
-            self.input_gradient(layer)
-        } else if self.goes_back_to(layer) {
-            self.weight_gradients(layer)
+            self.input_gradient(index)
+        } else if self.goes_back_to(index) {
+            self.weight_gradients(index)
         } else {
-            self.forward(layer)
+            self.forward(index)
         }
     }
+
+    /// The tick until which backward needs the input of a layer; 0 if it does not.
+    const fn input_until(&self, index: usize, layer: &Layer) -> usize {
+        match needs(layer).input {
+            Until::WeightGradients if self.goes_back_to(index) => self.weight_gradients(index),
+            Until::InputGradient if self.goes_back_to(index) => self.end_of(index, layer),
+            _ => 0,
+        }
+    }
+
+    /// The tick until which backward needs the output of a layer; 0 if it does not.
+    const fn output_until(&self, index: usize, layer: &Layer) -> usize {
+        if layer.op.keeps_output() && self.goes_back_through(layer) {
+            self.input_gradient(index)
+        } else {
+            0
+        }
+    }
+}
+
+/// For each tensor the last layer that reads it.
+const fn last_readers(layers: &[Layer]) -> [usize; MAX_TENSORS] {
+    let mut readers = [0; MAX_TENSORS];
+    let mut i = 0;
+    while i < layers.len() {
+        readers[layers[i].source as usize] = i;
+        if matches!(layers[i].op, Op::Add) {
+            readers[layers[i].second as usize] = i;
+        }
+        i += 1;
+    }
+    readers
 }
 
 impl Planner {
@@ -353,7 +407,7 @@ impl Planner {
             placed: false,
         };
         Self {
-            tensors: [none; MAX_TENSORS],
+            lifetimes: [none; MAX_LIFETIMES],
             len: 0,
         }
     }
@@ -362,7 +416,7 @@ impl Planner {
         if size == 0 {
             return NONE;
         }
-        self.tensors[self.len] = Lifetime {
+        self.lifetimes[self.len] = Lifetime {
             size,
             first,
             last,
@@ -373,9 +427,9 @@ impl Planner {
         self.len - 1
     }
 
-    const fn keep_until(&mut self, tensor: usize, tick: usize) {
-        if tensor != NONE && self.tensors[tensor].last < tick {
-            self.tensors[tensor].last = tick;
+    const fn keep_until(&mut self, lifetime: usize, tick: usize) {
+        if lifetime != NONE && self.lifetimes[lifetime].last < tick {
+            self.lifetimes[lifetime].last = tick;
         }
     }
 
@@ -386,10 +440,10 @@ impl Planner {
         let mut count = 0;
         while count < self.len {
             let largest = self.largest_unplaced();
-            let offset = self.lowest_free(self.tensors[largest]);
-            self.tensors[largest].offset = offset;
-            self.tensors[largest].placed = true;
-            let end = offset + self.tensors[largest].size;
+            let offset = self.lowest_free(self.lifetimes[largest]);
+            self.lifetimes[largest].offset = offset;
+            self.lifetimes[largest].placed = true;
+            let end = offset + self.lifetimes[largest].size;
             if end > peak {
                 peak = end;
             }
@@ -402,8 +456,9 @@ impl Planner {
         let mut largest = NONE;
         let mut i = 0;
         while i < self.len {
-            let tensor = self.tensors[i];
-            if !tensor.placed && (largest == NONE || tensor.size > self.tensors[largest].size) {
+            let lifetime = self.lifetimes[i];
+            if !lifetime.placed && (largest == NONE || lifetime.size > self.lifetimes[largest].size)
+            {
                 largest = i;
             }
             i += 1;
@@ -411,13 +466,14 @@ impl Planner {
         largest
     }
 
-    const fn lowest_free(&self, tensor: Lifetime) -> usize {
+    const fn lowest_free(&self, lifetime: Lifetime) -> usize {
         let mut offset = 0;
         let mut i = 0;
         while i < self.len {
-            let other = self.tensors[i];
-            let together = other.first <= tensor.last && tensor.first <= other.last;
-            let overlap = other.offset < offset + tensor.size && offset < other.offset + other.size;
+            let other = self.lifetimes[i];
+            let together = other.first <= lifetime.last && lifetime.first <= other.last;
+            let overlap =
+                other.offset < offset + lifetime.size && offset < other.offset + other.size;
             if other.placed && together && overlap {
                 offset = other.offset + other.size;
                 i = 0;
@@ -428,138 +484,174 @@ impl Planner {
         offset
     }
 
-    const fn offset(&self, tensor: usize) -> u32 {
-        if tensor == NONE {
+    const fn offset(&self, lifetime: usize) -> u32 {
+        if lifetime == NONE {
             NOWHERE
         } else {
-            self.tensors[tensor].offset as u32
+            self.lifetimes[lifetime].offset as u32
         }
     }
 
-    const fn size(&self, tensor: usize) -> u32 {
-        if tensor == NONE {
+    const fn size(&self, lifetime: usize) -> u32 {
+        if lifetime == NONE {
             0
         } else {
-            self.tensors[tensor].size as u32
+            self.lifetimes[lifetime].size as u32
         }
     }
 
     /// Inference: the input lies outside the workspace.
     const fn inference(network: &Network) -> Places {
         let layers = network.layers();
+        let readers = last_readers(layers);
         let mut planner = Self::new();
-        let mut values = [NONE; MAX_LAYERS];
+        let mut values = [NONE; MAX_TENSORS];
         let mut saved = [NONE; MAX_LAYERS];
-        let mut input = NONE;
         let mut i = 0;
         while i < layers.len() {
-            let forward_scratch = needs(&layers[i]).forward_scratch;
-            planner.keep_until(input, i);
-            values[i] = if layers[i].op.is_in_place() && input != NONE {
-                input
+            let layer = &layers[i];
+            let source = layer.source as usize;
+            planner.keep_until(values[source], i);
+            if matches!(layer.op, Op::Add) {
+                planner.keep_until(values[layer.second as usize], i);
+            }
+            let in_place = layer.op.is_in_place() && values[source] != NONE && readers[source] == i;
+            values[i + 1] = if in_place {
+                values[source]
             } else {
-                planner.add(layers[i].output.len(), i, i)
+                planner.add(layer.output.len(), i, i)
             };
-            saved[i] = planner.add(forward_scratch, i, i);
-            input = values[i];
+            saved[i] = planner.add(needs(layer).forward_scratch, i, i);
             i += 1;
         }
-        planner.keep_until(input, layers.len());
-        planner.finish(&values, &saved, &[NONE; MAX_LAYERS], &[NONE; MAX_LAYERS])
+        planner.keep_until(values[layers.len()], layers.len());
+        let none = [NONE; MAX_TENSORS];
+        planner.finish(&values, &saved, &none, &[NONE; MAX_LAYERS])
     }
 
     const fn training(network: &Network) -> Places {
         let layers = network.layers();
         let schedule = Schedule::of(network);
+        let readers = last_readers(layers);
         let mut planner = Self::new();
-        let samples = planner.add(network.input_shape().len(), Schedule::READ, Schedule::READ);
         let targets = planner.add(
             network.output_shape().len(),
             Schedule::READ,
             schedule.loss(),
         );
-        let mut values = [NONE; MAX_LAYERS];
+        let mut values = [NONE; MAX_TENSORS];
         let mut saved = [NONE; MAX_LAYERS];
-        let mut gradients = [NONE; MAX_LAYERS];
-        let mut scratch = [NONE; MAX_LAYERS];
+        values[0] = planner.add(network.input_shape().len(), Schedule::READ, Schedule::READ);
 
-        let mut input = samples;
-        let mut input_is_kept_as_output = false;
+        // The tensors that backward reads: nothing may change them.
+        let mut kept = [false; MAX_TENSORS];
         let mut i = 0;
         while i < layers.len() {
-            let need = needs(&layers[i]);
-            let forward = schedule.forward(i);
-            planner.keep_until(input, forward);
-            match need.input {
-                Until::WeightGradients if schedule.goes_back_to(i) => {
-                    planner.keep_until(input, schedule.weight_gradients(i));
-                }
-                Until::InputGradient if schedule.goes_back_to(i) => {
-                    planner.keep_until(input, schedule.end_of(i));
-                }
-                _ => {}
+            if schedule.input_until(i, &layers[i]) > 0 {
+                kept[layers[i].source as usize] = true;
             }
-            values[i] = if layers[i].op.is_in_place() && !input_is_kept_as_output {
-                input
+            if schedule.output_until(i, &layers[i]) > 0 {
+                kept[i + 1] = true;
+            }
+            i += 1;
+        }
+
+        i = 0;
+        while i < layers.len() {
+            let layer = &layers[i];
+            let forward = schedule.forward(i);
+            let source = layer.source as usize;
+            planner.keep_until(values[source], forward);
+            planner.keep_until(values[source], schedule.input_until(i, layer));
+            if matches!(layer.op, Op::Add) {
+                planner.keep_until(values[layer.second as usize], forward);
+            }
+            let in_place = layer.op.is_in_place() && readers[source] == i && !kept[source];
+            values[i + 1] = if in_place {
+                values[source]
             } else {
-                planner.add(layers[i].output.len(), forward, forward)
+                planner.add(layer.output.len(), forward, forward)
             };
-            let kept = if schedule.goes_back_to(i) {
+            planner.keep_until(values[i + 1], schedule.output_until(i, layer));
+            let need = needs(layer);
+            let kept_len = if schedule.goes_back_to(i) {
                 need.saved
             } else {
                 need.forward_scratch
             };
-            saved[i] = planner.add(kept, forward, schedule.end_of(i));
-            input_is_kept_as_output = layers[i].op.keeps_output() && schedule.goes_back_through(i);
-            if input_is_kept_as_output {
-                planner.keep_until(values[i], schedule.end_of(i));
-            }
-            input = values[i];
+            saved[i] = planner.add(kept_len, forward, schedule.end_of(i, layer));
             i += 1;
         }
 
-        planner.keep_until(input, schedule.loss());
-        let mut gradient = if input_is_kept_as_output {
-            let outputs = network.output_shape().len();
-            planner.add(outputs, schedule.loss(), schedule.loss())
-        } else {
-            input
-        };
-        while i > 0 {
-            i -= 1;
-            gradients[i] = gradient;
-            if !schedule.goes_back_to(i) {
-                break;
-            }
-            planner.keep_until(gradient, schedule.end_of(i));
-            let need = needs(&layers[i]);
-            scratch[i] = planner.add(
-                need.backward_scratch,
-                schedule.weight_gradients(i),
-                schedule.end_of(i),
-            );
-            gradient = if !schedule.goes_back_through(i) {
-                NONE
-            } else if layers[i].op.is_in_place() {
-                gradient
-            } else {
-                let tick = schedule.input_gradient(i);
-                planner.add(layers[i].input.len(), tick, tick)
-            };
-        }
-
-        let mut places = planner.finish(&values, &saved, &gradients, &scratch);
-        places.input = planner.offset(samples);
+        let (gradients, input_gradients) = planner.gradients(layers, &schedule, &values, &kept);
+        let mut places = planner.finish(&values, &saved, &gradients, &input_gradients);
+        places.input = planner.offset(values[0]);
         places.target = planner.offset(targets);
         places
     }
 
+    /// The lifetimes of the tensors' gradients, and for each layer of what it computes for its input: that input's gradient itself, or
+    /// something that is added to it because another layer reads the input too.
+    const fn gradients(
+        &mut self,
+        layers: &[Layer],
+        schedule: &Schedule,
+        values: &[usize; MAX_TENSORS],
+        kept: &[bool; MAX_TENSORS],
+    ) -> ([usize; MAX_TENSORS], [usize; MAX_LAYERS]) {
+        let mut gradients = [NONE; MAX_TENSORS];
+        let mut input_gradients = [NONE; MAX_LAYERS];
+        let mut i = layers.len();
+        if i == 0 {
+            return (gradients, input_gradients);
+        }
+        self.keep_until(values[i], schedule.loss());
+        gradients[i] = if kept[i] {
+            let len = layers[i - 1].output.len();
+            self.add(len, schedule.loss(), schedule.loss())
+        } else {
+            values[i]
+        };
+        while i > 0 {
+            i -= 1;
+            let layer = &layers[i];
+            if !schedule.goes_back_to(i) {
+                continue;
+            }
+            let gradient = gradients[i + 1];
+            self.keep_until(gradient, schedule.end_of(i, layer));
+            if !schedule.goes_back_through(layer) {
+                continue;
+            }
+            let tick = schedule.input_gradient(i);
+            let source = layer.source as usize;
+            input_gradients[i] = if layer.op.is_in_place() {
+                gradient
+            } else {
+                self.add(layer.input.len(), tick, tick)
+            };
+            if schedule.learns[source] && gradients[source] == NONE {
+                gradients[source] = input_gradients[i];
+            }
+            self.keep_until(gradients[source], tick);
+            // A shortcut's gradient is a copy, since the body changes its own on its way back.
+            if matches!(layer.op, Op::Add) && schedule.learns[layer.second as usize] {
+                let second = layer.second as usize;
+                if gradients[second] == NONE {
+                    gradients[second] = self.add(layer.output.len(), tick, tick);
+                }
+                self.keep_until(gradients[second], tick);
+            }
+        }
+        (gradients, input_gradients)
+    }
+
     const fn finish(
         &mut self,
-        values: &[usize; MAX_LAYERS],
+        values: &[usize; MAX_TENSORS],
         saved: &[usize; MAX_LAYERS],
-        gradients: &[usize; MAX_LAYERS],
-        scratch: &[usize; MAX_LAYERS],
+        gradients: &[usize; MAX_TENSORS],
+        input_gradients: &[usize; MAX_LAYERS],
     ) -> Places {
         let mut places = Places {
             forward: [ForwardSlot {
@@ -569,8 +661,7 @@ impl Planner {
             }; MAX_LAYERS],
             backward: [BackwardSlot {
                 gradient: NOWHERE,
-                scratch: 0,
-                scratch_len: 0,
+                input_gradient: NOWHERE,
             }; MAX_LAYERS],
             input: 0,
             target: 0,
@@ -579,14 +670,13 @@ impl Planner {
         let mut i = 0;
         while i < MAX_LAYERS {
             places.forward[i] = ForwardSlot {
-                output: self.offset(values[i]),
+                output: self.offset(values[i + 1]),
                 saved: self.offset(saved[i]),
                 saved_len: self.size(saved[i]),
             };
             places.backward[i] = BackwardSlot {
-                gradient: self.offset(gradients[i]),
-                scratch: self.offset(scratch[i]),
-                scratch_len: self.size(scratch[i]),
+                gradient: self.offset(gradients[i + 1]),
+                input_gradient: self.offset(input_gradients[i]),
             };
             i += 1;
         }

@@ -54,6 +54,10 @@ impl Shape {
     pub const fn is_flat(self) -> bool {
         self.height == 1 && self.width == 1
     }
+
+    pub(crate) const fn same(self, other: Self) -> bool {
+        self.height == other.height && self.width == other.width && self.channels == other.channels
+    }
 }
 
 impl fmt::Display for Shape {

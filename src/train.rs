@@ -3,6 +3,7 @@
 use crate::dataset::{Dataset, Target};
 use crate::error::{Buffer, Error, Quantity};
 use crate::infer::check_layers;
+use crate::kernels::lanes;
 use crate::layers::{self, Mode, Role, Stream};
 use crate::loss::Loss;
 use crate::metrics::{Metrics, arg_max};
@@ -23,7 +24,7 @@ pub struct Memory<'m> {
     /// [`Network::optimizer_state`] elements, all 0 at the start.
     pub optimizer_state: &'m mut [f32],
     /// [`Network::training_workspace`] elements for the samples that are worked on at once. One sample is enough for minibatches
-    /// of any size, at the same bits.
+    /// of any size, at the same bits; but batch normalization knows no other samples than those that are worked on at once.
     pub workspace: &'m mut [f32],
 }
 
@@ -33,7 +34,8 @@ impl Network {
         O::STATE * self.trainable_weights()
     }
 
-    /// Fills the weights with the starting values of each layer's initializer: a function of the network and the seed.
+    /// Fills the weights with the starting values of each layer's initializer, a function of the network and the seed, and the moving
+    /// statistics of batch normalization with means of 0 and variances of 1.
     ///
     /// # Errors
     ///
@@ -47,6 +49,15 @@ impl Network {
                 .split_at_mut_checked(layer.weights())
                 .ok_or(Error::Plan)?;
             layers::initialize(layer, own, &mut rng)?;
+            rest = after;
+        }
+        for layer in self.layers() {
+            let (own, after) = core::mem::take(&mut rest)
+                .split_at_mut_checked(layer.moving_statistics())
+                .ok_or(Error::Plan)?;
+            let (mean, variance) = own.split_at_mut(own.len() / 2);
+            mean.fill(0.0);
+            variance.fill(1.0);
             rest = after;
         }
         Ok(())
@@ -260,7 +271,8 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
 
     /// One optimizer step on the mean loss of a minibatch: the samples at `indices`, however many.
     ///
-    /// If they do not fit the workspace at once, they are worked on in parts; the bits are the same.
+    /// If they do not fit the workspace at once, they are worked on in parts; the bits are the same, unless the network has
+    /// [batch normalization](crate::Op::BatchNorm) that learns: its statistics are those of each part.
     ///
     /// # Errors
     ///
@@ -382,17 +394,24 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
             }
         }
 
+        if let Some(shape) = sizes.input_image {
+            lanes::interleave(inputs, shape, part);
+        }
+
+        let (weights, moving) = self
+            .weights
+            .split_at_checked(sizes.trained)
+            .ok_or(Error::Plan)?;
         let passes = Passes {
             graph: &self.graph,
-            weights: self.weights,
+            weights,
             batch: part,
         };
         let source = Source::Workspace(sizes.training_input);
         let slots = self.graph.training_slots();
         let output_place = passes
-            .forward(&mut self.workspace, slots, source, mode)
+            .forward(&mut self.workspace, slots, source, moving, mode)
             .ok_or(Error::Plan)?;
-
         let gradient = match self.graph.backward_slots().last() {
             Some(slot) => Place::new(slot.gradient, sizes.output),
             None => output_place,
@@ -404,6 +423,10 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
             .workspace
             .tensors([gradient, target_place, NONE], part)
             .ok_or(Error::Plan)?;
+        // Not where the last layer may keep them for its backward pass.
+        if let Some(shape) = sizes.output_image {
+            lanes::separate(outputs, shape, part);
+        }
         let samples = outputs
             .chunks_exact_mut(sizes.output.max(1))
             .zip(targets.chunks_exact(sizes.output.max(1)));
@@ -420,18 +443,27 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
     }
 
     fn backward(&mut self, part: usize, mode: Mode) -> Option<()> {
+        let sizes = self.graph.sizes();
+        if let Some(shape) = sizes.output_image {
+            let gradient = self.graph.backward_slots().last()?.gradient;
+            let place = Place::new(gradient, sizes.output);
+            let [gradient, ..] = self
+                .workspace
+                .tensors([place, Place::NONE, Place::NONE], part)?;
+            lanes::interleave(gradient, shape, part);
+        }
+        let (weights, moving) = self.weights.split_at_mut_checked(sizes.trained)?;
         let passes = Passes {
             graph: &self.graph,
-            weights: self.weights,
+            weights,
             batch: part,
         };
         passes.backward(
             &mut self.workspace,
-            self.graph.training_slots(),
-            self.graph.backward_slots(),
-            self.graph.sizes().training_input,
-            mode,
+            sizes.training_input,
             self.gradients,
+            moving,
+            mode,
         )
     }
 

@@ -2,9 +2,9 @@
 
 use crate::error::{Buffer, Error};
 use crate::kernels::elementwise;
-use crate::layers::{self, Call, Mode};
+use crate::layers::{self, Call, Kind, Mode, Op};
 use crate::network::Layer;
-use crate::plan::{BackwardSlot, ForwardSlot, Graph, NOWHERE};
+use crate::plan::{ForwardSlot, Graph, NOWHERE};
 
 /// The user's memory, cut into places for `capacity` samples.
 #[derive(Debug)]
@@ -96,6 +96,7 @@ impl<'m> Workspace<'m> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Passes<'a, G> {
     pub(crate) graph: &'a G,
+    /// The weights that have gradients.
     pub(crate) weights: &'a [f32],
     pub(crate) batch: usize,
 }
@@ -105,6 +106,14 @@ pub(crate) struct Passes<'a, G> {
 pub(crate) enum Source<'a> {
     Outside(&'a [f32]),
     Workspace(u32),
+}
+
+/// The place of a tensor's values.
+fn value(slots: &[ForwardSlot], input: u32, tensor: u8) -> Option<u32> {
+    match tensor.checked_sub(1) {
+        None => Some(input),
+        Some(layer) => Some(slots.get(usize::from(layer))?.output),
+    }
 }
 
 impl<G: Graph> Passes<'_, G> {
@@ -117,46 +126,60 @@ impl<G: Graph> Passes<'_, G> {
         })
     }
 
-    /// Runs the layers from first to last; returns the place of the output.
+    /// Runs the layers from first to last; returns the place of the output. `moving` are the statistics of batch normalization.
     pub(crate) fn forward(
         &self,
         workspace: &mut Workspace<'_>,
         slots: &[ForwardSlot],
         source: Source<'_>,
+        moving: &[f32],
         mode: Mode,
     ) -> Option<Place> {
         let batch = self.batch;
-        let mut outside = None;
-        let mut input = match source {
-            Source::Outside(values) => {
-                outside = Some(values);
-                NOWHERE
-            }
-            Source::Workspace(offset) => offset,
+        let (input, outside) = match source {
+            Source::Outside(values) => (NOWHERE, Some(values)),
+            Source::Workspace(offset) => (offset, None),
         };
         let mut output = Place::NONE;
+        let mut moving = moving;
         for (index, (layer, slot)) in self.graph.layers().iter().zip(slots).enumerate() {
             let call = self.call(index, layer)?;
-            let in_place = layer.op.is_in_place();
             output = Place::new(slot.output, layer.output.len());
-            let moves = slot.output != input;
-            let places = [
-                output,
-                Place {
-                    offset: slot.saved,
-                    len: slot.saved_len,
-                },
-                Place::new(input, layer.input.len()).unless(outside.is_some() || !moves),
-            ];
-            let [y, saved, x] = workspace.tensors(places, batch)?;
-            let x = outside.take().unwrap_or(x);
-            if !in_place {
-                layers::forward_mapping::<G>(call, x, y, saved);
-            } else {
-                elementwise::copy(x, y);
-                layers::forward_in_place::<G>(call, y, saved, mode);
+            let saved = Place {
+                offset: slot.saved,
+                len: slot.saved_len,
+            };
+            let from = value(slots, input, layer.source)?;
+            let outside_at = |tensor: u32| outside.filter(|_| tensor == NOWHERE);
+            let absent = from == NOWHERE || slot.output == from;
+            let x = Place::new(from, layer.input.len()).unless(absent);
+            let [y, saved, x] = workspace.tensors([output, saved, x], batch)?;
+            if !layer.op.is_in_place() {
+                let custom = const { G::USES.has(Kind::Custom) } && layer.kind() == Kind::Custom;
+                if custom {
+                    call.separate_input(x);
+                }
+                layers::forward_mapping::<G>(call, outside_at(from).unwrap_or(x), y, saved);
+                if custom {
+                    call.interleave_input(x);
+                    call.interleave_output(y);
+                }
+                continue;
             }
-            input = slot.output;
+            elementwise::copy(outside_at(from).unwrap_or(x), y);
+            let mut statistics: &[f32] = &[];
+            if const { G::USES.has(Kind::BatchNorm) } {
+                (statistics, moving) = moving.split_at_checked(layer.moving_statistics())?;
+            }
+            if const { G::USES.has(Kind::Add) } && matches!(layer.op, Op::Add) {
+                let second = value(slots, input, layer.second)?;
+                let place = Place::new(second, layer.output.len()).unless(second == NOWHERE);
+                let [y, _, other] = workspace.tensors([output, NONE, place], batch)?;
+                let other = outside_at(second).unwrap_or(other);
+                layers::forward_in_place::<G>(call, y, &mut [], other, &[], mode);
+            } else {
+                layers::forward_in_place::<G>(call, y, saved, &[], statistics, mode);
+            }
         }
         Some(output)
     }
@@ -167,63 +190,112 @@ impl<G: Graph> Passes<'_, G> {
     pub(crate) fn backward(
         &self,
         workspace: &mut Workspace<'_>,
-        forward: &[ForwardSlot],
-        backward: &[BackwardSlot],
         input: u32,
-        mode: Mode,
         gradients: &mut [f32],
+        moving: &mut [f32],
+        mode: Mode,
     ) -> Option<()> {
         let batch = self.batch;
-        let mut rest = gradients;
+        let (mut gradients, mut moving) = (gradients, moving);
+        let (forward, backward) = (self.graph.training_slots(), self.graph.backward_slots());
         let slots = forward.iter().zip(backward);
-        let mut layers = self.graph.layers().iter().zip(slots).enumerate().rev();
-        let mut next = layers.next();
-        while let Some((index, (layer, (forward_slot, slot)))) = next {
-            next = layers.next();
+        for (index, (layer, (forward_slot, slot))) in
+            self.graph.layers().iter().zip(slots).enumerate().rev()
+        {
+            let own = last(&mut gradients, layer.trainable_weights())?;
+            let mut statistics: &mut [f32] = &mut [];
+            if const { G::USES.has(Kind::BatchNorm) } {
+                statistics = last(&mut moving, layer.moving_statistics())?;
+            }
+            // Nothing learns here or below.
+            if !layer.learns() && slot.input_gradient == NOWHERE {
+                continue;
+            }
             let call = self.call(index, layer)?;
-            let in_place = layer.op.is_in_place();
-            let (below, below_gradient) = match next {
-                None => (input, NOWHERE),
-                Some((_, (_, (forward, backward)))) => (forward.output, backward.gradient),
-            };
-            let x = Place::new(below, layer.input.len());
-            let dx = Place::new(below_gradient, layer.input.len());
+            let custom = const { G::USES.has(Kind::Custom) } && layer.kind() == Kind::Custom;
+            let x = Place::new(value(forward, input, layer.source)?, layer.input.len());
+            let dx = Place::new(slot.input_gradient, layer.input.len());
             let y = Place::new(forward_slot.output, layer.output.len());
             let dy = Place::new(slot.gradient, layer.output.len());
             let saved = Place {
                 offset: forward_slot.saved,
                 len: forward_slot.saved_len,
             };
-            let scratch = Place {
-                offset: slot.scratch,
-                len: slot.scratch_len,
-            };
 
-            let before = rest.len().saturating_sub(layer.trainable_weights());
-            let (before, own) = core::mem::take(&mut rest).split_at_mut_checked(before)?;
-            rest = before;
-
-            if !in_place {
-                let x = x.unless(!layer.learns());
-                let [dy, saved, scratch, x] = workspace.tensors([dy, saved, scratch, x], batch)?;
-                layers::backward_weights::<G>(call, x, dy, saved, scratch, own);
+            if layer.weights() > 0 {
+                let reads = layer.learns();
+                let [dy, saved, x, _] =
+                    workspace.tensors([dy, saved, x.unless(!reads), NONE], batch)?;
+                if custom {
+                    call.separate_input(x);
+                    call.separate_output(dy);
+                }
+                layers::backward_weights::<G>(call, x, dy, saved, own, statistics);
+                if custom {
+                    call.interleave_input(x);
+                    call.interleave_output(dy);
+                }
             }
-            if rest.is_empty() {
-                break;
+            if slot.input_gradient == NOWHERE {
+                continue;
             }
-            if in_place {
-                workspace.copy(dy, dx, batch)?;
-                let y = y.unless(!layer.op.keeps_output());
-                let [dx, saved, y] = workspace.tensors([dx, saved, y], batch)?;
-                layers::backward_in_place::<G>(call, y, saved, dx, mode);
+            let reads_input = layer.reads_input_for_its_gradient();
+            if layer.op.is_in_place() {
+                let kept = if layer.op.keeps_output() {
+                    y
+                } else {
+                    x.unless(!reads_input)
+                };
+                let [dx, saved, kept, _] = workspace.tensors([dx, saved, kept, NONE], batch)?;
+                layers::backward_in_place::<G>(call, kept, saved, dx, mode);
             } else {
-                let again = layer.op.reads_input_for_its_gradient();
-                let kept = if again { saved } else { scratch };
-                let x = x.unless(!again);
-                let [dy, kept, x, dx] = workspace.tensors([dy, kept, x, dx], batch)?;
-                layers::backward_mapping::<G>(call, x, dy, kept, dx);
+                let places = [dy, saved, x.unless(!reads_input), dx];
+                let [dy, saved, x, dx] = workspace.tensors(places, batch)?;
+                if custom {
+                    call.separate_input(x);
+                    call.separate_output(dy);
+                }
+                layers::backward_mapping::<G>(call, x, dy, saved, dx);
+                if custom {
+                    call.interleave_input(x);
+                    call.interleave_output(dy);
+                    call.interleave_input(dx);
+                }
+            }
+
+            if const { !G::USES.has(Kind::Add) } {
+                continue;
+            }
+            let gradient_of = |tensor: u8| match tensor.checked_sub(1) {
+                None => NOWHERE,
+                Some(layer) => backward
+                    .get(usize::from(layer))
+                    .map_or(NOWHERE, |slot| slot.gradient),
+            };
+            let source = Place::new(gradient_of(layer.source), layer.input.len());
+            let second = Place::new(gradient_of(layer.second), layer.input.len());
+            if matches!(layer.op, Op::Add) && second.offset != NOWHERE {
+                let mut above = self.graph.layers().iter().skip(index + 1);
+                if above.any(|above| above.reads(layer.second)) {
+                    let [dx, sum, ..] = workspace.tensors([dx, second, NONE, NONE], batch)?;
+                    elementwise::add(dx, sum);
+                } else {
+                    workspace.copy(dx, second, batch)?;
+                }
+            }
+            if source.offset != dx.offset && source.offset != NOWHERE {
+                let [dx, sum, ..] = workspace.tensors([dx, source, NONE, NONE], batch)?;
+                elementwise::add(dx, sum);
             }
         }
         Some(())
     }
+}
+
+/// Takes the last `len` elements off.
+fn last<'a>(rest: &mut &'a mut [f32], len: usize) -> Option<&'a mut [f32]> {
+    let before = rest.len().checked_sub(len)?;
+    let (before, own) = core::mem::take(rest).split_at_mut_checked(before)?;
+    *rest = before;
+    Some(own)
 }

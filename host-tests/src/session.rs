@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use lightlayers::dataset::{Dataset, Target};
 use lightlayers::loss::Loss;
 use lightlayers::optim::{Optimizer, Sgd};
-use lightlayers::{Error, Inference, Memory, Network, Op, Plan, Shape, Trainer};
+use lightlayers::{Error, Inference, Memory, Network, Op, Plan, Trainer, WindowSize};
 use ndarray::Array2;
 
 use crate::{custom, sample};
@@ -149,21 +149,41 @@ pub fn values(len: usize, limit: f64, seed: u64) -> Vec<f32> {
 }
 
 /// Weights of the size that keeps the values of a network near 1, biases too: uniform in
-/// ±sqrt(3 / inputs) of the layer, LightDense's factors larger by its scale.
+/// ±sqrt(3 / inputs) of the layer's sums, LightDense's factors larger by its scale. Moving variances
+/// are from 0.5 to 1.5.
 pub fn random_weights(net: &Network, seed: u64) -> Vec<f32> {
     let mut weights = Vec::new();
     for (index, layer) in net.layers().iter().enumerate() {
         let inputs = layer.input_shape().len() as f64;
+        let channels = f64::from(layer.input_shape().channels);
+        let area = |window: WindowSize| f64::from(window.kernel.0) * f64::from(window.kernel.1);
         let limit = match *layer.op() {
             Op::Dense { .. } => (3.0 / inputs).sqrt(),
             Op::LightDense { units, rank } => {
                 let scale = 2.0 / f64::from(units);
                 (3.0 / (scale * (inputs * f64::from(rank)).sqrt())).sqrt()
             }
+            Op::Conv2d { window, .. } => (3.0 / (area(window) * channels)).sqrt(),
+            Op::LightConv2d { rank, window, .. } => {
+                (3.0 / (area(window) * (channels * f64::from(rank)).sqrt())).sqrt()
+            }
+            Op::DepthwiseConv2d { window, .. } => (3.0 / area(window)).sqrt(),
+            Op::SeparableConv2d {
+                window, multiplier, ..
+            } => (3.0 / (area(window) * channels * f64::from(multiplier)).sqrt()).sqrt(),
             _ => 1.5,
         };
         let seed = seed.wrapping_mul(1_000_003).wrapping_add(index as u64);
         weights.extend(values(layer.weights(), limit, seed));
+    }
+    for layer in net.layers() {
+        if matches!(layer.op(), Op::BatchNorm { .. }) {
+            let channels = usize::from(layer.output_shape().channels);
+            let seed = seed.wrapping_add(weights.len() as u64);
+            weights.extend(values(channels, 0.5, seed));
+            let variances = values(channels, 0.5, seed + 1);
+            weights.extend(variances.iter().map(|value| 1.0 + value));
+        }
     }
     weights
 }
@@ -175,12 +195,13 @@ pub fn to_array(values: &[f32], rows: usize) -> Array2<f64> {
     Array2::from_shape_vec(shape, values).expect("whole rows")
 }
 
-/// The outputs of the samples `x`, `capacity` of them at once.
+/// The outputs of the samples `x`: vectors `capacity` at once, images one after another.
 pub fn infer(net: &Network, weights: &[f32], x: &[f32], capacity: usize) -> Vec<f32> {
     let plan = Plan::new(net);
     let mut workspace = vec![f32::NAN; net.inference_workspace() * capacity];
     let mut inference = Inference::new(&plan, weights, &mut workspace).expect("buffers fit");
-    let parts = x.chunks(net.input_shape().len() * capacity);
+    let at_once = if net.has_flat_input() { capacity } else { 1 };
+    let parts = x.chunks(net.input_shape().len() * at_once);
     let outputs = parts.map(|x| inference.run(x).expect("whole samples").to_vec());
     outputs.collect::<Vec<_>>().concat()
 }
@@ -193,23 +214,30 @@ pub struct Pass {
     pub dx: Vec<f32>,
     /// The gradients of the weights.
     pub gradients: Vec<f32>,
+    /// The moving statistics of batch normalization after the pass.
+    pub moving: Vec<f32>,
 }
 
-/// One forward and backward pass of the layers that `add` adds to an input of shape `input`, for
-/// the samples `x` and the gradient `dy` of the outputs.
+/// The number of moving statistics of batch normalization: they lie behind all other weights.
+pub fn moving_statistics(net: &Network) -> usize {
+    let normalizing = net.layers().iter();
+    let normalizing = normalizing.filter(|layer| matches!(layer.op(), Op::BatchNorm { .. }));
+    normalizing
+        .map(|layer| 2 * usize::from(layer.output_shape().channels))
+        .sum()
+}
+
+/// One forward and backward pass of the layers that `add` adds to `input`, a network without layers,
+/// for the samples `x` and the gradient `dy` of the outputs.
 pub fn pass(
-    input: Shape,
+    input: Network,
     add: impl Fn(Network) -> Network,
     weights: &[f32],
     x: &[f32],
     dy: &[f32],
 ) -> Pass {
-    let batch = x.len() / input.len();
-    let [height, width, channels] = [input.height, input.width, input.channels].map(usize::from);
-    let net = add(custom::probe(
-        Network::input(height, width, channels),
-        batch,
-    ));
+    let batch = x.len() / input.input_shape().len();
+    let net = add(custom::probe(input, batch));
     let mut all_weights = vec![0.0; x.len()];
     all_weights.extend_from_slice(weights);
 
@@ -222,10 +250,12 @@ pub fn pass(
         .step(&mut samples, 0..batch, 0.0)
         .expect("finite samples");
     let (dx, gradients) = buffers.gradients.split_at(x.len());
+    let trained = net.weights() - moving_statistics(&net);
     Pass {
         y: upstream.take_outputs(),
         dx: dx.to_vec(),
         gradients: gradients.to_vec(),
+        moving: buffers.weights[trained..].to_vec(),
     }
 }
 

@@ -3,11 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use lightlayers::{Layer, Network, Op};
-use ndarray::{Array1, Array2};
+use lightlayers::{Layer, Network, Op, Padding, Shape, WindowSize};
+use ndarray::{Array, Array1, Array2, Array4, Dimension, IntoDimension};
 
 use crate::reference::activation::{leaky_relu, relu, relu6, sigmoid, softmax, tanh};
-use crate::reference::{dense, light_dense, mean_squared_error, penalty, softmax_cross_entropy};
+use crate::reference::batch_norm::{self, MovingStatistics};
+use crate::reference::window::{self, Window};
+use crate::reference::{
+    add, average_pool2d, conv2d, dense, depthwise_conv2d, global_pool2d, light_conv2d, light_dense,
+    max_pool2d, mean_squared_error, penalty, separable_conv2d, softmax_cross_entropy,
+    zero_padding2d,
+};
 
 /// What training makes small.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -43,7 +49,8 @@ pub struct Twin {
     pub weights: Vec<f64>,
     /// The L2 penalty of each layer; none unless it is set here: the library shows it to nobody.
     pub l2: Vec<f64>,
-    /// What each dropout layer multiplies its input with; nothing, unless it is set here.
+    /// What each dropout layer multiplies its input with in training; nothing, unless it is set
+    /// here.
     pub dropout: BTreeMap<usize, Array2<f64>>,
 }
 
@@ -57,13 +64,15 @@ pub struct Pass {
     pub gradients: Vec<f64>,
 }
 
-/// The weights of a layer.
-enum Weights {
-    None,
-    Dense(Array2<f64>, Option<Array1<f64>>),
-    LightDense(Array2<f64>, Array2<f64>, Option<Array1<f64>>),
-    Pairs(Vec<f64>),
+/// What a network is run for: dropout and batch normalization differ.
+#[derive(Clone, Copy, PartialEq)]
+enum Mode {
+    Inference,
+    Training,
 }
+
+/// The gradients of a layer's inputs, and of its weights.
+type Backward = (Vec<Array2<f64>>, Vec<f64>);
 
 impl Twin {
     /// The twin of a network that has these weights.
@@ -77,14 +86,16 @@ impl Twin {
         }
     }
 
-    /// The outputs for the samples `x`.
+    /// The outputs for the samples `x` at inference.
     pub fn outputs(&self, x: &Array2<f64>) -> Array2<f64> {
-        self.trace(x).pop().expect("at least the input")
+        let mut values = self.trace(x, Mode::Inference);
+        values.pop().expect("at least the input")
     }
 
-    /// The loss, penalties included.
+    /// The loss of training, penalties included.
     pub fn loss(&self, objective: Objective, x: &Array2<f64>, target: &Array2<f64>) -> f64 {
-        let (loss, _) = objective.of(&self.outputs(x), target);
+        let outputs = self.trace(x, Mode::Training).pop();
+        let (loss, _) = objective.of(&outputs.expect("at least the input"), target);
         let penalties = (0..self.net.len()).map(|index| {
             let kernels = self.kernels(index);
             penalty::l2(&Array1::from_vec(kernels), self.l2[index])
@@ -99,31 +110,39 @@ impl Twin {
         x: &Array2<f64>,
         target: &Array2<f64>,
     ) -> Vec<f64> {
-        let (_, dy) = objective.of(&self.outputs(x), target);
+        let outputs = self.trace(x, Mode::Training).pop();
+        let (_, dy) = objective.of(&outputs.expect("at least the input"), target);
         self.pass(x, &dy).gradients
     }
 
-    /// A forward pass, and a backward pass for the gradient `dy` of the outputs.
+    /// A forward pass of training, and a backward pass for the gradient `dy` of the outputs.
     pub fn pass(&self, x: &Array2<f64>, dy: &Array2<f64>) -> Pass {
-        let mut values = self.trace(x);
-        let y = values.pop().expect("at least the input");
-        let mut dx = dy.clone();
+        let values = self.trace(x, Mode::Training);
+        let layers = self.net.layers();
+        let mut gradients: Vec<_> = values.iter().map(|value| value * 0.0).collect();
+        *gradients.last_mut().expect("at least the input") = dy.clone();
         let mut parts = Vec::new();
-        for (index, x) in values.iter().enumerate().rev() {
-            let (below, mut own) = self.backward(index, x, &dx);
-            let kernels = Array1::from_vec(self.kernels(index));
-            let penalty = penalty::l2_gradient(&kernels, self.l2[index]);
-            for (gradient, penalty) in own.iter_mut().zip(penalty) {
+        for (index, layer) in layers.iter().enumerate().rev() {
+            let inputs = inputs(layer, &values);
+            let (below, mut own) = self.backward(index, &inputs, &gradients[index + 1]);
+            let penalties = Array1::from_vec(self.kernels(index));
+            let penalties = penalty::l2_gradient(&penalties, self.l2[index]);
+            for (gradient, penalty) in own.iter_mut().zip(penalties) {
                 *gradient += penalty;
             }
-            if !self.net.layers()[index].is_frozen() {
+            if !layer.is_frozen() {
                 parts.push(own);
             }
-            dx = below;
+            for (tensor, below) in layer.inputs().zip(below) {
+                gradients[place(tensor)] += &below;
+            }
         }
         parts.reverse();
-        let gradients = parts.concat();
-        Pass { y, dx, gradients }
+        Pass {
+            y: values.last().expect("at least the input").clone(),
+            dx: gradients.swap_remove(0),
+            gradients: parts.concat(),
+        }
     }
 
     /// The places of the weights that learn, in the order of the gradients.
@@ -132,111 +151,286 @@ impl Twin {
         learning.flat_map(Layer::weights_range).collect()
     }
 
-    /// The input of every layer, and the outputs.
-    fn trace(&self, x: &Array2<f64>) -> Vec<Array2<f64>> {
+    /// The network's input, and the output of every layer.
+    fn trace(&self, x: &Array2<f64>, mode: Mode) -> Vec<Array2<f64>> {
         let mut values = vec![x.clone()];
-        for index in 0..self.net.len() {
-            let y = self.forward(index, &values[index]);
+        for (index, layer) in self.net.layers().iter().enumerate() {
+            let y = self.forward(index, &inputs(layer, &values), mode);
             values.push(y);
         }
         values
     }
 
-    fn own(&self, index: usize) -> (&Layer, &[f64]) {
+    fn layer(&self, index: usize) -> (&Layer, Weights<'_>) {
         let layer = &self.net.layers()[index];
-        (layer, &self.weights[layer.weights_range()])
+        (layer, Weights(&self.weights[layer.weights_range()]))
     }
 
-    /// The weights of a layer that are no biases; they lie before those.
+    /// The weights of a layer, but 0 where the penalty is not for them: biases, gamma and beta.
     fn kernels(&self, index: usize) -> Vec<f64> {
-        let (_, own) = self.own(index);
-        let kernels = match self.weights(index) {
-            Weights::Dense(kernel, _) => kernel.len(),
-            Weights::LightDense(w1, w2, _) => w1.len() + w2.len(),
-            Weights::None | Weights::Pairs(_) => 0,
+        let (layer, weights) = self.layer(index);
+        let mut kernels = weights.0.to_vec();
+        let [inputs, input, output] = [
+            layer.input_shape().len(),
+            usize::from(layer.input_shape().channels),
+            usize::from(layer.output_shape().channels),
+        ];
+        let (len, inner_bias) = match *layer.op() {
+            Op::Dense { units } => (inputs * usize::from(units), 0..0),
+            Op::LightDense { units, rank } => {
+                ((inputs + usize::from(units)) * usize::from(rank), 0..0)
+            }
+            Op::Conv2d { window, .. } => (area(window) * input * output, 0..0),
+            Op::DepthwiseConv2d { window, .. } => (area(window) * output, 0..0),
+            Op::SeparableConv2d {
+                multiplier, window, ..
+            } => {
+                let middle = input * usize::from(multiplier);
+                ((area(window) + output) * middle, 0..0)
+            }
+            Op::LightConv2d { rank, window, .. } => {
+                let rank = usize::from(rank);
+                let (w1, w2) = (area(window) * input * rank, area(window) * rank * output);
+                let b1 = if kernels.len() > w1 + w2 { rank } else { 0 };
+                (w1 + b1 + w2, w1..w1 + b1)
+            }
+            _ => (0, 0..0),
         };
-        own[..kernels].to_vec()
+        kernels[inner_bias].fill(0.0);
+        kernels[len..].fill(0.0);
+        kernels
     }
 
-    fn weights(&self, index: usize) -> Weights {
-        let (layer, own) = self.own(index);
-        let inputs = layer.input_shape().len();
-        let matrix = |start: usize, rows: usize, columns: usize| {
-            let values = own[start..start + rows * columns].to_vec();
-            Array2::from_shape_vec((rows, columns), values).expect("whole rows")
-        };
-        let bias = |start: usize| {
-            let values = own[start..].to_vec();
-            (!values.is_empty()).then(|| Array1::from_vec(values))
-        };
+    /// The moving statistics of a batch normalization: they lie behind all other weights, layer by
+    /// layer.
+    fn moving(&self, index: usize) -> MovingStatistics {
+        let layers = self.net.layers();
+        let normalizing = |layer: &&Layer| matches!(layer.op(), Op::BatchNorm { .. });
+        let statistics = |layer: &Layer| 2 * usize::from(layer.output_shape().channels);
+        let from_here = layers[index..].iter().filter(normalizing).map(statistics);
+        let start = self.weights.len() - from_here.sum::<usize>();
+        let channels = statistics(&layers[index]) / 2;
+        let mut rest = Weights(&self.weights[start..]);
+        MovingStatistics {
+            mean: rest.tensor(channels),
+            variance: rest.tensor(channels),
+        }
+    }
+
+    fn forward(&self, index: usize, inputs: &[&Array2<f64>], mode: Mode) -> Array2<f64> {
+        let (layer, mut weights) = self.layer(index);
+        let x = inputs[0];
+        let input = layer.input_shape();
+        let image = || image(input, x);
         match *layer.op() {
             Op::Dense { units } => {
-                let units = usize::from(units);
-                Weights::Dense(matrix(0, inputs, units), bias(inputs * units))
+                let kernel = weights.tensor((input.len(), usize::from(units)));
+                dense::forward(x, &kernel, weights.bias().as_ref())
             }
             Op::LightDense { units, rank } => {
                 let (units, rank) = (usize::from(units), usize::from(rank));
-                Weights::LightDense(
-                    matrix(0, inputs, rank),
-                    matrix(inputs * rank, rank, units),
-                    bias((inputs + units) * rank),
-                )
+                let w1 = weights.tensor((input.len(), rank));
+                let w2 = weights.tensor((rank, units));
+                light_dense::forward(x, &w1, &w2, weights.bias().as_ref())
             }
-            Op::Custom { layer, .. } if layer.name() == "pairs" => Weights::Pairs(own.to_vec()),
-            _ => Weights::None,
+            Op::Conv2d { filters, window } => {
+                let kernel = weights.kernel(window, input.channels, filters);
+                let bias = weights.bias();
+                rows(conv2d::forward(
+                    &image(),
+                    &kernel,
+                    bias.as_ref(),
+                    &of(window),
+                ))
+            }
+            Op::LightConv2d {
+                filters,
+                rank,
+                window,
+            } => {
+                let factors = weights.light_conv2d(layer, window, rank, filters);
+                rows(light_conv2d::forward(
+                    &image(),
+                    &factors.w1,
+                    factors.b1.as_ref(),
+                    &factors.w2,
+                    factors.b2.as_ref(),
+                    &of(window),
+                ))
+            }
+            Op::DepthwiseConv2d { multiplier, window } => {
+                let kernel = weights.kernel(window, input.channels, multiplier);
+                let bias = weights.bias();
+                let window = of(window);
+                rows(depthwise_conv2d::forward(
+                    &image(),
+                    &kernel,
+                    bias.as_ref(),
+                    &window,
+                ))
+            }
+            Op::SeparableConv2d {
+                filters,
+                multiplier,
+                window,
+            } => {
+                let depthwise = weights.kernel(window, input.channels, multiplier);
+                let pointwise = weights.pointwise(input.channels, multiplier, filters);
+                let bias = weights.bias();
+                rows(separable_conv2d::forward(
+                    &image(),
+                    &depthwise,
+                    &pointwise,
+                    bias.as_ref(),
+                    &of(window),
+                ))
+            }
+            Op::BatchNorm { epsilon, .. } => {
+                let channels = usize::from(input.channels);
+                let (gamma, beta) = (weights.tensor(channels), weights.tensor(channels));
+                let moving = self.moving(index);
+                let (x, epsilon) = (pixels(layer, x), f64::from(epsilon));
+                let y = if mode == Mode::Inference || layer.is_frozen() {
+                    batch_norm::forward_inference(&x, &gamma, &beta, &moving, epsilon)
+                } else {
+                    batch_norm::forward_training(&x, &gamma, &beta, &moving, 0.0, epsilon).y
+                };
+                in_rows(inputs[0], y)
+            }
+            Op::MaxPool2d { window } => rows(max_pool2d::forward(
+                &image(),
+                kernel_size(window),
+                &of(window),
+            )),
+            Op::AveragePool2d { window } => rows(average_pool2d::forward(
+                &image(),
+                kernel_size(window),
+                &of(window),
+            )),
+            Op::GlobalAveragePool => global_pool2d::average::forward(&image()),
+            Op::GlobalMaxPool => global_pool2d::max::forward(&image()),
+            Op::ZeroPadding2d { border } => {
+                let [top, bottom, left, right] =
+                    [border.top, border.bottom, border.left, border.right].map(usize::from);
+                rows(zero_padding2d::forward(
+                    &image(),
+                    [[top, bottom], [left, right]],
+                ))
+            }
+            Op::Add => add::forward(x, inputs[1]),
+            Op::Custom { layer, .. } if layer.name() == "pairs" => {
+                let w = weights.0;
+                Array2::from_shape_fn((x.nrows(), w.len()), |(n, j)| {
+                    w[j] * x[[n, 2 * j]] * x[[n, 2 * j + 1]]
+                })
+            }
+            Op::Relu => relu::forward(x),
+            Op::Relu6 => relu6::forward(x),
+            Op::LeakyRelu { slope } => leaky_relu::forward(x, f64::from(slope)),
+            Op::Sigmoid => sigmoid::forward(x),
+            Op::Tanh => tanh::forward(x),
+            Op::Softmax => in_rows(x, softmax::forward(&pixels(layer, x))),
+            Op::Flatten => x.clone(),
+            Op::Dropout { .. } if mode == Mode::Inference => x.clone(),
+            Op::Dropout { .. } => self.drop_out(index, x),
+            op => panic!("no twin of {op:?}"),
         }
     }
 
-    fn forward(&self, index: usize, x: &Array2<f64>) -> Array2<f64> {
-        let (layer, _) = self.own(index);
-        match (layer.op(), self.weights(index)) {
-            (_, Weights::Dense(kernel, bias)) => dense::forward(x, &kernel, bias.as_ref()),
-            (_, Weights::LightDense(w1, w2, bias)) => {
-                light_dense::forward(x, &w1, &w2, bias.as_ref())
-            }
-            (_, Weights::Pairs(w)) => Array2::from_shape_fn((x.nrows(), w.len()), |(n, j)| {
-                w[j] * x[[n, 2 * j]] * x[[n, 2 * j + 1]]
-            }),
-            (Op::Relu, _) => relu::forward(x),
-            (Op::Relu6, _) => relu6::forward(x),
-            (Op::LeakyRelu { slope }, _) => leaky_relu::forward(x, f64::from(*slope)),
-            (Op::Sigmoid, _) => sigmoid::forward(x),
-            (Op::Tanh, _) => tanh::forward(x),
-            (Op::Softmax, _) => in_pixels(layer, x, softmax::forward),
-            (Op::Flatten, _) => x.clone(),
-            (Op::Dropout { .. }, _) => self.drop_out(index, x),
-            (op, _) => panic!("no twin of {op:?}"),
-        }
-    }
-
-    /// The gradient of the input and the gradients of the weights.
-    fn backward(&self, index: usize, x: &Array2<f64>, dy: &Array2<f64>) -> (Array2<f64>, Vec<f64>) {
-        let (layer, _) = self.own(index);
-        let dx = match (layer.op(), self.weights(index)) {
-            (_, Weights::Dense(kernel, bias)) => {
-                let gradients = dense::backward(x, &kernel, dy);
-                let mut own = gradients.kernel.into_raw_vec_and_offset().0;
-                own.extend(
-                    gradients
-                        .bias
-                        .iter()
-                        .take(bias.map_or(0, |bias| bias.len())),
+    fn backward(&self, index: usize, inputs: &[&Array2<f64>], dy: &Array2<f64>) -> Backward {
+        let (layer, mut weights) = self.layer(index);
+        let x = inputs[0];
+        let (input, output) = (layer.input_shape(), layer.output_shape());
+        let x4 = || image(input, x);
+        let dy4 = || image(output, dy);
+        let input_dim = || x4().dim();
+        let has_bias = |bias: Option<Array1<f64>>| bias.is_some();
+        let dx = match *layer.op() {
+            Op::Dense { units } => {
+                let kernel = weights.tensor((input.len(), usize::from(units)));
+                let found = dense::backward(x, &kernel, dy);
+                let bias = has_bias(weights.bias()).then_some(found.bias);
+                return (
+                    vec![found.dx],
+                    [flat(found.kernel), flat_bias(bias)].concat(),
                 );
-                return (gradients.dx, own);
             }
-            (_, Weights::LightDense(w1, w2, bias)) => {
-                let gradients = light_dense::backward(x, &w1, &w2, dy);
-                let mut own = gradients.w1.into_raw_vec_and_offset().0;
-                own.extend(gradients.w2);
-                own.extend(
-                    gradients
-                        .bias
-                        .iter()
-                        .take(bias.map_or(0, |bias| bias.len())),
+            Op::LightDense { units, rank } => {
+                let (units, rank) = (usize::from(units), usize::from(rank));
+                let w1 = weights.tensor((input.len(), rank));
+                let w2 = weights.tensor((rank, units));
+                let found = light_dense::backward(x, &w1, &w2, dy);
+                let bias = has_bias(weights.bias()).then_some(found.bias);
+                let own = [flat(found.w1), flat(found.w2), flat_bias(bias)].concat();
+                return (vec![found.dx], own);
+            }
+            Op::Conv2d { filters, window } => {
+                let kernel = weights.kernel(window, input.channels, filters);
+                let found = conv2d::backward(&x4(), &kernel, &of(window), &dy4());
+                let bias = has_bias(weights.bias()).then_some(found.bias);
+                let own = [flat(found.kernel), flat_bias(bias)].concat();
+                return (vec![rows(found.dx)], own);
+            }
+            Op::LightConv2d {
+                filters,
+                rank,
+                window,
+            } => {
+                let factors = weights.light_conv2d(layer, window, rank, filters);
+                let found = light_conv2d::backward(
+                    &x4(),
+                    &factors.w1,
+                    factors.b1.as_ref(),
+                    &factors.w2,
+                    &of(window),
+                    &dy4(),
                 );
-                return (gradients.dx, own);
+                let own = [
+                    flat(found.w1),
+                    flat_bias(factors.b1.is_some().then_some(found.b1)),
+                    flat(found.w2),
+                    flat_bias(factors.b2.is_some().then_some(found.b2)),
+                ];
+                return (vec![rows(found.dx)], own.concat());
             }
-            (_, Weights::Pairs(w)) => {
+            Op::DepthwiseConv2d { multiplier, window } => {
+                let kernel = weights.kernel(window, input.channels, multiplier);
+                let found = depthwise_conv2d::backward(&x4(), &kernel, &of(window), &dy4());
+                let bias = has_bias(weights.bias()).then_some(found.bias);
+                let own = [flat(found.kernel), flat_bias(bias)].concat();
+                return (vec![rows(found.dx)], own);
+            }
+            Op::SeparableConv2d {
+                filters,
+                multiplier,
+                window,
+            } => {
+                let depthwise = weights.kernel(window, input.channels, multiplier);
+                let pointwise = weights.pointwise(input.channels, multiplier, filters);
+                let found =
+                    separable_conv2d::backward(&x4(), &depthwise, &pointwise, &of(window), &dy4());
+                let bias = has_bias(weights.bias()).then_some(found.bias);
+                let own = [
+                    flat(found.depthwise_kernel),
+                    flat(found.pointwise_kernel),
+                    flat_bias(bias),
+                ];
+                return (vec![rows(found.dx)], own.concat());
+            }
+            Op::BatchNorm { epsilon, .. } => {
+                let gamma = weights.tensor(usize::from(input.channels));
+                let (x, dy) = (pixels(layer, x), pixels(layer, dy));
+                let epsilon = f64::from(epsilon);
+                let found = if layer.is_frozen() {
+                    batch_norm::backward_inference(&x, &gamma, &self.moving(index), epsilon, &dy)
+                } else {
+                    batch_norm::backward_training(&x, &gamma, epsilon, &dy)
+                };
+                let own = [flat(found.gamma), flat(found.beta)].concat();
+                return (vec![in_rows(inputs[0], found.dx)], own);
+            }
+            Op::Custom { layer, .. } if layer.name() == "pairs" => {
+                let w = weights.0;
                 let mut dx = Array2::zeros(x.dim());
                 let mut own = vec![0.0; w.len()];
                 for ((n, j), dy) in dy.indexed_iter() {
@@ -244,22 +438,45 @@ impl Twin {
                     dx[[n, 2 * j]] = dy * w[j] * x[[n, 2 * j + 1]];
                     dx[[n, 2 * j + 1]] = dy * w[j] * x[[n, 2 * j]];
                 }
-                return (dx, own);
+                return (vec![dx], own);
             }
-            (Op::Relu, _) => relu::backward(x, dy),
-            (Op::Relu6, _) => relu6::backward(x, dy),
-            (Op::LeakyRelu { slope }, _) => leaky_relu::backward(x, f64::from(*slope), dy),
-            (Op::Sigmoid, _) => sigmoid::backward(x, dy),
-            (Op::Tanh, _) => tanh::backward(x, dy),
-            (Op::Softmax, _) => {
-                let x = pixels(layer, x);
-                in_pixels(layer, dy, |dy| softmax::backward(&x, dy))
+            Op::Add => return (add::backward(dy).to_vec(), Vec::new()),
+            Op::MaxPool2d { window } => rows(max_pool2d::backward(
+                &x4(),
+                kernel_size(window),
+                &of(window),
+                &dy4(),
+            )),
+            Op::AveragePool2d { window } => rows(average_pool2d::backward(
+                input_dim(),
+                kernel_size(window),
+                &of(window),
+                &dy4(),
+            )),
+            Op::GlobalAveragePool => rows(global_pool2d::average::backward(input_dim(), dy)),
+            Op::GlobalMaxPool => rows(global_pool2d::max::backward(&x4(), dy)),
+            Op::ZeroPadding2d { border } => {
+                let [top, bottom, left, right] =
+                    [border.top, border.bottom, border.left, border.right].map(usize::from);
+                rows(zero_padding2d::backward(
+                    &dy4(),
+                    [[top, bottom], [left, right]],
+                ))
             }
-            (Op::Flatten, _) => dy.clone(),
-            (Op::Dropout { .. }, _) => self.drop_out(index, dy),
-            (op, _) => panic!("no twin of {op:?}"),
+            Op::Relu => relu::backward(x, dy),
+            Op::Relu6 => relu6::backward(x, dy),
+            Op::LeakyRelu { slope } => leaky_relu::backward(x, f64::from(slope), dy),
+            Op::Sigmoid => sigmoid::backward(x, dy),
+            Op::Tanh => tanh::backward(x, dy),
+            Op::Softmax => {
+                let y = softmax::backward(&pixels(layer, x), &pixels(layer, dy));
+                in_rows(x, y)
+            }
+            Op::Flatten => dy.clone(),
+            Op::Dropout { .. } => self.drop_out(index, dy),
+            op => panic!("no twin of {op:?}"),
         };
-        (dx, Vec::new())
+        (vec![dx], Vec::new())
     }
 
     fn drop_out(&self, index: usize, x: &Array2<f64>) -> Array2<f64> {
@@ -270,6 +487,122 @@ impl Twin {
     }
 }
 
+/// Where a tensor lies in a trace: the network's input first, then the layers' outputs.
+fn place(tensor: Option<usize>) -> usize {
+    tensor.map_or(0, |layer| layer + 1)
+}
+
+fn inputs<'a>(layer: &Layer, values: &'a [Array2<f64>]) -> Vec<&'a Array2<f64>> {
+    layer
+        .inputs()
+        .map(|tensor| &values[place(tensor)])
+        .collect()
+}
+
+/// The weights of a layer that were not taken yet.
+struct Weights<'a>(&'a [f64]);
+
+/// The weights of a LightConv2D.
+struct LightConv2d {
+    w1: Array4<f64>,
+    b1: Option<Array1<f64>>,
+    w2: Array4<f64>,
+    b2: Option<Array1<f64>>,
+}
+
+impl<'a> Weights<'a> {
+    fn take(&mut self, len: usize) -> &'a [f64] {
+        let (taken, rest) = self.0.split_at(len);
+        self.0 = rest;
+        taken
+    }
+
+    fn tensor<D: Dimension, S: IntoDimension<Dim = D>>(&mut self, shape: S) -> Array<f64, D> {
+        let shape = shape.into_dimension();
+        let values = self.take(shape.size()).to_vec();
+        Array::from_shape_vec(shape, values).expect("as many as taken")
+    }
+
+    fn kernel(&mut self, window: WindowSize, channels: u16, filters: u16) -> Array4<f64> {
+        let [rows, columns] = kernel_size(window);
+        self.tensor((rows, columns, usize::from(channels), usize::from(filters)))
+    }
+
+    fn pointwise(&mut self, channels: u16, multiplier: u16, filters: u16) -> Array4<f64> {
+        let middle = usize::from(channels) * usize::from(multiplier);
+        self.tensor((1, 1, middle, usize::from(filters)))
+    }
+
+    /// The rest.
+    fn bias(&mut self) -> Option<Array1<f64>> {
+        let len = self.0.len();
+        (len > 0).then(|| self.tensor(len))
+    }
+
+    fn light_conv2d(
+        &mut self,
+        layer: &Layer,
+        window: WindowSize,
+        rank: u16,
+        filters: u16,
+    ) -> LightConv2d {
+        let w1 = self.kernel(window, layer.input_shape().channels, rank);
+        let w2_len = area(window) * usize::from(rank) * usize::from(filters);
+        let has_bias = self.0.len() > w2_len;
+        let b1 = has_bias.then(|| self.tensor(usize::from(rank)));
+        let w2 = self.kernel(window, rank, filters);
+        LightConv2d {
+            w1,
+            b1,
+            w2,
+            b2: self.bias(),
+        }
+    }
+}
+
+fn kernel_size(window: WindowSize) -> [usize; 2] {
+    [window.kernel.0, window.kernel.1].map(usize::from)
+}
+
+fn area(window: WindowSize) -> usize {
+    let [rows, columns] = kernel_size(window);
+    rows * columns
+}
+
+/// The reference's window.
+fn of(window: WindowSize) -> Window {
+    Window {
+        stride: [window.stride.0, window.stride.1].map(usize::from),
+        dilation: [usize::from(window.dilation); 2],
+        padding: match window.padding {
+            Padding::Same => window::Padding::Same,
+            Padding::Valid => window::Padding::Valid,
+        },
+    }
+}
+
+fn flat<D: Dimension>(array: Array<f64, D>) -> Vec<f64> {
+    array.into_raw_vec_and_offset().0
+}
+
+fn flat_bias(bias: Option<Array1<f64>>) -> Vec<f64> {
+    bias.map_or(Vec::new(), flat)
+}
+
+/// Rows of samples as images.
+fn image(shape: Shape, rows: &Array2<f64>) -> Array4<f64> {
+    let [height, width, channels] = [shape.height, shape.width, shape.channels].map(usize::from);
+    let values = rows.iter().copied().collect();
+    Array4::from_shape_vec((rows.nrows(), height, width, channels), values).expect("whole images")
+}
+
+/// Images as rows of samples.
+fn rows(images: Array4<f64>) -> Array2<f64> {
+    let (batch, height, width, channels) = images.dim();
+    let values = images.iter().copied().collect();
+    Array2::from_shape_vec((batch, height * width * channels), values).expect("whole images")
+}
+
 /// One row for every pixel.
 fn pixels(layer: &Layer, x: &Array2<f64>) -> Array2<f64> {
     let channels = usize::from(layer.output_shape().channels);
@@ -277,11 +610,7 @@ fn pixels(layer: &Layer, x: &Array2<f64>) -> Array2<f64> {
     Array2::from_shape_vec((x.len() / channels, channels), values).expect("whole pixels")
 }
 
-fn in_pixels(
-    layer: &Layer,
-    x: &Array2<f64>,
-    law: impl Fn(&Array2<f64>) -> Array2<f64>,
-) -> Array2<f64> {
-    let values = law(&pixels(layer, x)).into_raw_vec_and_offset().0;
-    Array2::from_shape_vec(x.dim(), values).expect("as many values as before")
+/// The pixels as rows of samples, as many as `like` has.
+fn in_rows(like: &Array2<f64>, pixels: Array2<f64>) -> Array2<f64> {
+    Array2::from_shape_vec(like.dim(), flat(pixels)).expect("as many values as before")
 }

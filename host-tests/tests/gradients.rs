@@ -9,7 +9,7 @@ use host_tests::session::{Add, Answer, Run, Samples, dropout_factors, random_wei
 use host_tests::twin::{Objective, Twin};
 use lightlayers::loss::{Loss, MeanSquaredError, SoftmaxCrossEntropy};
 use lightlayers::optim::Sgd;
-use lightlayers::{Network, Op};
+use lightlayers::{Network, Op, Padding};
 use ndarray::Array1;
 
 /// The bar: a share of the parameter's own gradient, or of a thousandth of the largest gradient
@@ -37,9 +37,14 @@ fn check<L: Loss>(
             *answer = Answer::Values(targets);
         }
     }
+    // Batch normalization needs the whole batch at once.
+    let normalizes = net
+        .layers()
+        .iter()
+        .any(|layer| matches!(layer.op(), Op::BatchNorm { .. }));
     let run = Run {
         batch: BATCH,
-        capacity: 2,
+        capacity: if normalizes { BATCH } else { 2 },
         dropout_seed: DROPOUT_SEED,
         ..Run::default()
     };
@@ -185,6 +190,102 @@ fn a_network_of_everything() {
         &[(3, 0.01), (8, 0.003), (13, 0.02)],
         (smoothed, Objective::CrossEntropy(f64::from(0.2_f32))),
     );
+}
+
+/// Each layer of images between two that learn.
+#[test]
+fn every_layer_of_images() {
+    let layers: [(&str, Add); 16] = [
+        ("conv2d", |net| net.conv2d(3, 3)),
+        ("conv2d, stride 2, no bias", |net| {
+            net.conv2d(5, 3).stride(2).bias(false)
+        }),
+        ("conv2d, valid", |net| {
+            net.conv2d(2, 2).padding(Padding::Valid)
+        }),
+        ("conv2d, dilation 2", |net| net.conv2d(2, 3).dilation(2)),
+        ("light_conv2d", |net| net.light_conv2d(3, 3, 2)),
+        ("light_conv2d, stride 2", |net| {
+            net.light_conv2d(2, 2, 3).stride(2)
+        }),
+        ("light_conv2d, no bias", |net| {
+            net.light_conv2d(2, 3, 1).bias(false)
+        }),
+        ("depthwise_conv2d", |net| net.depthwise_conv2d(3, 2)),
+        ("separable_conv2d", |net| net.separable_conv2d(3, 3)),
+        ("separable_conv2d, stride 2", |net| {
+            net.separable_conv2d(3, 3).stride(2)
+        }),
+        ("batch_norm", |net| net.batch_norm()),
+        ("frozen batch_norm", |net| net.batch_norm().frozen()),
+        ("max_pool2d", |net| net.max_pool2d(2)),
+        ("average_pool2d, same", |net| {
+            net.average_pool2d(2).padding(Padding::Same)
+        }),
+        ("zero_padding2d", |net| net.zero_padding2d(1)),
+        ("residual", |net| {
+            net.residual(net.relu().conv2d(3, 3), net.conv2d(3, 1))
+        }),
+    ];
+    let heads: [(&str, Add); 3] = [
+        ("flatten", |net| net.flatten()),
+        ("global_average_pool", |net| net.global_average_pool()),
+        ("global_max_pool", |net| net.global_max_pool()),
+    ];
+    for (i, (name, add)) in layers.into_iter().enumerate() {
+        let (head, to_vector) = heads[i % 3];
+        let net = add(Network::input(5, 4, 1).conv2d(2, 2)).tanh();
+        let net = to_vector(net).dense(3);
+        check(&format!("{name}, {head}"), &net, &[], cross_entropy());
+    }
+}
+
+/// Shortcuts inside of shortcuts from the same tensor, which gathers four gradients; and a body that
+/// learns nothing beside a shortcut that does.
+#[test]
+fn residual_blocks_in_each_other() {
+    let start = Network::input(4, 3, 1).conv2d(2, 3);
+    let inner = start.residual(start.conv2d(2, 3).tanh(), start);
+    let shortcut = start.residual(start, start.light_conv2d(2, 3, 1));
+    let nested = start.residual(inner.depthwise_conv2d(2, 1), start);
+    let branches = start.residual(inner.conv2d(2, 1), shortcut);
+    let frozen = start.residual(
+        start.light_conv2d(2, 3, 2).frozen().relu(),
+        start.conv2d(2, 1),
+    );
+    let from_the_input = Network::input(4, 3, 2);
+    let from_the_input = from_the_input.residual(from_the_input.conv2d(2, 3), from_the_input);
+    let input = Network::input(4, 3, 2);
+    let frozen_body = input.residual(
+        input.light_conv2d(2, 3, 2).frozen().relu(),
+        input.conv2d(2, 1),
+    );
+    for (name, net) in [
+        ("nested", nested),
+        ("both branches", branches),
+        ("frozen body", frozen),
+        ("from the input", from_the_input),
+        ("frozen body from the input", frozen_body),
+    ] {
+        let net = net.sigmoid().global_average_pool().dense(2);
+        check(&format!("residual, {name}"), &net, &[], SQUARED_ERROR);
+    }
+}
+
+/// A small network of the paper's kind, with its penalty. The true gradient of a bias right before
+/// batch normalization is 0, so there are none.
+#[test]
+fn a_light_residual_network() {
+    let light = |net: Network, kernel| {
+        let net = net.light_conv2d(4, kernel, 1).bias(false).l2(1e-2);
+        net.batch_norm()
+    };
+    let net = Network::input(6, 5, 1);
+    let body = light(light(net, 3).relu(), 3);
+    let net = net.residual(body, light(net, 1)).relu().max_pool2d(2);
+    let net = net.global_average_pool().light_dense(3, 2);
+    let penalties = [(0, 0.01), (3, 0.01), (5, 0.01)];
+    check("light residual network", &net, &penalties, cross_entropy());
 }
 
 /// The network of the examples: factored layers on digits.

@@ -1,37 +1,23 @@
 //! Holds the library, through its public calls, against the vectors made with Keras.
 //!
-//! The test walks over the manifest: a case of a layer that is neither checked nor listed as not
-//! built yet fails, and so does a result tensor that nothing was compared with.
+//! The test walks over the manifest: a case of a layer that is not checked fails, and so does a
+//! result tensor that nothing was compared with. Whole networks are in `networks_against_keras.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use host_tests::golden::{self, Case, assert_close};
-use host_tests::session::{self, Pass};
+use host_tests::session;
 use lightlayers::loss::{Loss, SoftmaxCrossEntropy};
 use lightlayers::optim::{Adam, AdamW, Optimizer, Sgd, Step};
 use lightlayers::schedule::{EarlyStopping, ReduceOnPlateau, Schedule, Verdict};
-use lightlayers::{Network, Shape};
+use lightlayers::{Network, Op, Padding, WindowSize};
 
 /// The bar: a share of the tensor's largest value.
 const TOLERANCE: f64 = 1e-5;
 
-/// What later issues build.
-const NOT_BUILT_YET: [&str; 9] = [
-    "AveragePooling2D",
-    "BatchNormalization",
-    "Conv2D",
-    "DepthwiseConv2D",
-    "GlobalAveragePooling2D",
-    "LightConv2D",
-    "MaxPool2D",
-    "Net",
-    "SeparableConv2D",
-];
-
 #[test]
 fn library_agrees_with_every_case() {
     let mut compared = 0;
-    let mut skipped = BTreeSet::new();
     let mut worst = BTreeMap::<String, f64>::new();
     for id in golden::ids() {
         let case = golden::case(id);
@@ -39,15 +25,32 @@ fn library_agrees_with_every_case() {
         match case.layer() {
             "Dense" => check_dense(&mut check),
             "LightDense" => check_light_dense(&mut check),
+            "Conv2D" => check_conv2d(&mut check),
+            "LightConv2D" => check_light_conv2d(&mut check),
+            "DepthwiseConv2D" => check_depthwise_conv2d(&mut check),
+            "SeparableConv2D" => check_separable_conv2d(&mut check),
+            "BatchNormalization" => check_batch_norm(&mut check),
+            "MaxPool2D" => {
+                let window = window(&case, "pool_size");
+                check_layer(&mut check, &[], |net| {
+                    net.try_push(Op::MaxPool2d { window }).expect("fits")
+                });
+            }
+            "AveragePooling2D" => {
+                let window = window(&case, "pool_size");
+                check_layer(&mut check, &[], |net| {
+                    net.try_push(Op::AveragePool2d { window }).expect("fits")
+                });
+            }
+            "GlobalAveragePooling2D" => {
+                check_layer(&mut check, &[], |net| net.global_average_pool());
+            }
             "ReLU" => check_layer(&mut check, &[], |net| net.relu()),
             "Softmax" => check_layer(&mut check, &[], |net| net.softmax()),
             "SoftmaxCrossEntropy" => check_softmax_cross_entropy(&mut check),
             "Optimizer" => check_optimizer(&mut check),
             "ReduceLROnPlateau" => check_plateau(&mut check),
-            layer if NOT_BUILT_YET.contains(&layer) => {
-                skipped.insert(layer.to_owned());
-                continue;
-            }
+            "Net" => continue,
             other => panic!("{id}: no check for {other}"),
         }
         assert_eq!(
@@ -62,9 +65,8 @@ fn library_agrees_with_every_case() {
     for (layer, error) in worst {
         println!("{layer}: worst error {error:.1e}");
     }
-    assert_eq!(skipped, NOT_BUILT_YET.map(String::from).into());
-    // 3 dense, 5 light_dense, relu, softmax, 4 cross-entropies, 6 optimizers, 2 plateaus.
-    assert_eq!(compared, 22);
+    // All but the 6 networks.
+    assert_eq!(compared, 94);
 }
 
 /// The comparisons of one case.
@@ -93,6 +95,28 @@ impl<'a> Check<'a> {
         self.compared.insert(name.to_owned());
     }
 
+    /// Compares the gradients of a layer's tensors, in the library's order. What the case leaves out
+    /// must be 0.
+    fn gradients(&mut self, group: &str, tensors: &[&str], found: &[f32]) {
+        let mut rest = found;
+        for tensor in tensors {
+            let len = self.values(&format!("param.{tensor}")).len();
+            let (own, after) = rest.split_at(len);
+            let name = format!("{group}.{tensor}");
+            if self.case.tensors.contains_key(&name) {
+                self.tensor(&name, own);
+            } else {
+                assert_eq!(own, vec![0.0; len], "{}: {name}", self.case.id);
+            }
+            rest = after;
+        }
+        assert!(
+            rest.is_empty(),
+            "{}: gradients of tensors that are not named",
+            self.case.id
+        );
+    }
+
     fn compare(&mut self, name: &str, found: &[f32], expected: &[f32]) {
         let label = format!("{}: {name}", self.case.id);
         self.worst = self
@@ -101,11 +125,46 @@ impl<'a> Check<'a> {
     }
 }
 
+/// A network without layers for the case's `x`.
+fn input(case: &Case) -> Network {
+    match case.tensor("x").shape[..] {
+        [_, features] => Network::features(features),
+        [_, height, width, channels] => Network::input(height, width, channels),
+        ref shape => panic!("{}: an input of shape {shape:?}", case.id),
+    }
+}
+
+/// The case's window, whose size is the hyper-parameter `size`.
+fn window(case: &Case, size: &str) -> WindowSize {
+    let pair = |name| {
+        let [height, width] = case.pair(name);
+        (height as u8, width as u8)
+    };
+    let padding = match case.hyper("padding").as_str() {
+        Some("same") => Padding::Same,
+        Some("valid") => Padding::Valid,
+        other => panic!("{}: padding {other:?}", case.id),
+    };
+    WindowSize {
+        kernel: pair(size),
+        stride: pair("strides"),
+        dilation: 1,
+        padding,
+    }
+}
+
+/// The case's weights in the library's order.
+fn weights(case: &Case, tensors: &[&str]) -> Vec<f32> {
+    let parameters = tensors
+        .iter()
+        .map(|name| &case.tensor(&format!("param.{name}")).values[..]);
+    parameters.collect::<Vec<_>>().concat()
+}
+
 /// Runs a layer on the case's `x` and `dy`; `tensors` names those of the weights in the library's
 /// order.
 fn check_layer(check: &mut Check, tensors: &[&str], layer: impl Fn(Network) -> Network) {
     let case = check.case;
-    let inputs = case.tensor("x").shape[1];
     let relu = match case.hyper("activation").as_str() {
         None => false,
         Some("relu") => true,
@@ -115,31 +174,119 @@ fn check_layer(check: &mut Check, tensors: &[&str], layer: impl Fn(Network) -> N
         net if relu => net.relu(),
         net => net,
     };
-    let parameters = tensors
-        .iter()
-        .map(|name| check.values(&format!("param.{name}")));
-    let weights = parameters.collect::<Vec<_>>().concat();
-    let Pass { y, dx, gradients } = session::pass(
-        Shape::flat(inputs as u16),
-        add,
-        &weights,
-        check.values("x"),
-        check.values("dy"),
-    );
-    check.tensor("y", &y);
-    check.tensor("dx", &dx);
-    let mut rest = &gradients[..];
-    for name in tensors {
-        let name = format!("grad.{name}");
-        let (own, after) = rest.split_at(check.values(&name).len());
-        check.tensor(&name, own);
-        rest = after;
+    let (x, dy) = (check.values("x"), check.values("dy"));
+    let pass = session::pass(input(case), add, &weights(case, tensors), x, dy);
+    check.tensor("y", &pass.y);
+    check.tensor("dx", &pass.dx);
+    check.gradients("grad", tensors, &pass.gradients);
+}
+
+/// The names of a layer's tensors, but those of its biases if the case has none.
+fn named<'a>(case: &Case, tensors: &[&'a str]) -> Vec<&'a str> {
+    let has_bias = case.hyper("use_bias") == true;
+    let is_bias = |name: &&&str| ["bias", "b1", "b2"].contains(*name);
+    let named = tensors.iter().filter(|name| has_bias || !is_bias(name));
+    named.copied().collect()
+}
+
+fn check_conv2d(check: &mut Check) {
+    let case = check.case;
+    let op = Op::Conv2d {
+        filters: case.number("filters") as u16,
+        window: window(case, "kernel_size"),
+    };
+    check_convolution(check, &["kernel", "bias"], op);
+}
+
+fn check_depthwise_conv2d(check: &mut Check) {
+    let case = check.case;
+    let op = Op::DepthwiseConv2d {
+        multiplier: case.number("depth_multiplier") as u16,
+        window: window(case, "kernel_size"),
+    };
+    check_convolution(check, &["depthwise_kernel", "bias"], op);
+}
+
+fn check_separable_conv2d(check: &mut Check) {
+    let case = check.case;
+    let op = Op::SeparableConv2d {
+        filters: case.number("filters") as u16,
+        multiplier: case.number("depth_multiplier") as u16,
+        window: window(case, "kernel_size"),
+    };
+    check_convolution(check, &["depthwise_kernel", "pointwise_kernel", "bias"], op);
+}
+
+fn check_convolution(check: &mut Check, tensors: &[&str], op: Op) {
+    let case = check.case;
+    check_layer(check, &named(case, tensors), |net| {
+        let net = net.try_push(op).expect("fits");
+        net.bias(case.hyper("use_bias") == true)
+    });
+}
+
+/// The penalty alone: a step for a loss that is 0.
+fn check_light_conv2d(check: &mut Check) {
+    let case = check.case;
+    let op = Op::LightConv2d {
+        filters: case.number("filters") as u16,
+        rank: case.number("k") as u16,
+        window: window(case, "kernel_size"),
+    };
+    check_convolution(check, &["w1", "b1", "w2", "b2"], op);
+
+    let net = input(case).try_push(op).expect("fits");
+    let net = net.bias(case.hyper("use_bias") == true);
+    let net = net.l2(case.number("l2") as f32);
+    let tensors = named(case, &["w1", "b1", "w2", "b2"]);
+    let samples = case.tensor("x").shape[0];
+    let nothing = vec![0.0; samples * net.output_shape().len()];
+    let data = session::Samples::from_rows(check.values("x"), &nothing, samples);
+    let run = session::Run {
+        batch: samples,
+        ..Default::default()
+    };
+    let upstream = session::Upstream::default();
+    let taken = run.train(&net, &upstream, Sgd, &weights(case, &tensors), &data);
+    check.tensor("reg_loss", &[taken[0].loss]);
+    check.gradients("reg_grad", &tensors, &taken[0].gradients);
+}
+
+/// At inference there are no gradients of gamma and beta: a layer that normalizes with the moving
+/// statistics is frozen.
+fn check_batch_norm(check: &mut Check) {
+    let case = check.case;
+    let [momentum, epsilon] = ["momentum", "epsilon"].map(|name| case.number(name) as f32);
+    let frozen = match case.hyper("mode").as_str() {
+        Some("train") => false,
+        Some("infer") => true,
+        other => panic!("{}: mode {other:?}", case.id),
+    };
+    let add = |net: Network| match net.batch_norm_with(momentum, epsilon) {
+        net if frozen => net.frozen(),
+        net => net,
+    };
+    let tensors = ["gamma", "beta", "moving_mean", "moving_variance"];
+    let (x, dy) = (check.values("x"), check.values("dy"));
+    let weights = weights(case, &tensors);
+    let pass = session::pass(input(case), add, &weights, x, dy);
+    check.tensor("y", &pass.y);
+    check.tensor("dx", &pass.dx);
+    let (mean, variance) = pass.moving.split_at(pass.moving.len() / 2);
+    check.tensor("after.moving_mean", mean);
+    check.tensor("after.moving_variance", variance);
+    if frozen {
+        assert!(pass.gradients.is_empty());
+        check.compared.insert("grad.gamma".to_owned());
+        check.compared.insert("grad.beta".to_owned());
+        for frozen in [false, true] {
+            let net = input(case).batch_norm_with(momentum, epsilon);
+            let net = if frozen { net.frozen() } else { net };
+            check.tensor("y", &session::infer(&net, &weights, x, 3));
+        }
+    } else {
+        check.gradients("grad", &["gamma", "beta"], &pass.gradients);
     }
-    assert!(
-        rest.is_empty(),
-        "{}: gradients of tensors that are not named",
-        case.id
-    );
 }
 
 fn check_dense(check: &mut Check) {

@@ -9,7 +9,8 @@ use lightlayers::metrics::ConfusionMatrix;
 use lightlayers::optim::{Adam, AdamW, ClipNorm, Sgd};
 use lightlayers::schedule::EarlyStopping;
 use lightlayers::{
-    Buffer, BuildError, Error, Inference, Memory, Network, Op, Plan, Shape, Trainer,
+    Buffer, BuildError, Error, Inference, Memory, Network, Op, Padding, Plan, Shape, Trainer,
+    WindowSize,
 };
 
 fn net() -> Network {
@@ -112,6 +113,15 @@ fn other_buffers_of_a_wrong_length() {
     assert_eq!(inference.run(&[0.0; 2]).unwrap().len(), 2);
     assert_eq!(inference.run(&[0.0; 4]).unwrap().len(), 4);
 
+    // Images are run one after another, however many the workspace has room for.
+    let images = Network::input(3, 2, 1).relu();
+    let plan = Plan::new(&images);
+    let mut workspace = vec![0.0; 4 * images.inference_workspace()];
+    let mut inference = Inference::new(&plan, &[], &mut workspace).unwrap();
+    let expected = length(Buffer::Input, 6, 12);
+    assert_eq!(inference.run(&[0.0; 12]), Err(expected));
+    assert_eq!(inference.run(&[1.0; 6]).unwrap(), [1.0; 6]);
+
     let expected = length(Buffer::Weights, 16, 3);
     assert_eq!(net().initialize(&mut [0.0; 3], 1), Err(expected));
 
@@ -126,6 +136,65 @@ fn other_buffers_of_a_wrong_length() {
     assert_eq!(
         message(&expected),
         "confusion matrix: expected 1 to 4 classes, found 5"
+    );
+}
+
+/// With gaps, a window of pooling could lie on padding alone.
+#[test]
+fn pooling_has_no_dilation() {
+    let window = WindowSize {
+        kernel: (2, 2),
+        stride: (1, 1),
+        dilation: 2,
+        padding: Padding::Same,
+    };
+    for (op, layer) in [
+        (Op::MaxPool2d { window }, "max_pool2d"),
+        (Op::AveragePool2d { window }, "average_pool2d"),
+    ] {
+        let expected = BuildError::OutOfRange {
+            layer,
+            what: "the dilation of pooling",
+            range: "1..=1",
+        };
+        let found = Network::input(4, 4, 1).try_push(op).err();
+        assert_eq!(found, Some(expected));
+    }
+}
+
+/// Both branches of a residual block start with the very layers that it is added to, and end in the
+/// same shape.
+#[test]
+fn branches_that_do_not_meet() {
+    let net = Network::input(4, 4, 2).relu();
+    let body = net.conv2d(2, 3);
+    assert!(net.try_residual(body, net).is_ok());
+    let apart = Some(BuildError::BranchesStartApart);
+    let others = [
+        Network::input(4, 4, 2),
+        Network::input(4, 4, 2).relu6().conv2d(2, 3),
+        net.frozen().conv2d(2, 3),
+        Network::input(3, 4, 2).relu().conv2d(2, 3),
+    ];
+    for other in others {
+        assert_eq!(net.try_residual(body, other).err(), apart);
+        assert_eq!(net.try_residual(other, body).err(), apart);
+    }
+    assert_eq!(net.try_residual(net, net).err(), apart);
+    let expected = BuildError::BranchesDiffer {
+        body: Shape::image(4, 4, 2),
+        shortcut: Shape::image(4, 4, 3),
+    };
+    assert_eq!(
+        net.try_residual(body, net.conv2d(3, 1)).err(),
+        Some(expected)
+    );
+    // An image of one pixel is no vector.
+    let pixel = Network::input(1, 1, 2).relu();
+    assert!(
+        pixel
+            .try_residual(pixel.conv2d(2, 1), pixel.flatten())
+            .is_err()
     );
 }
 

@@ -90,6 +90,20 @@ impl Model for Digits {
 
 const NET: Network = Digits::NET;
 
+/// Too small for threads: rayon, which starts them, allocates.
+struct Images;
+
+impl Model for Images {
+    const NET: Network = {
+        let net = Network::input(8, 8, 1).average_pool2d(2).zero_padding2d(1);
+        let net = net.conv2d(4, 3).batch_norm().relu();
+        let body = net.light_conv2d(4, 3, 1).batch_norm();
+        let net = net.residual(body, net).max_pool2d(2);
+        let net = net.separable_conv2d(3, 3).dropout(0.1).softmax();
+        net.depthwise_conv2d(2, 1).global_average_pool().dense(10)
+    };
+}
+
 static DIGITS: &[u8] = include_bytes!("../../examples/data/digits.bin");
 
 #[test]
@@ -118,6 +132,41 @@ fn the_library_allocates_nothing() {
     ] {
         assert!(text.contains(part), "{part} in {text}");
     }
+}
+
+/// As [`the_library_allocates_nothing`], with layers of images.
+#[test]
+fn networks_of_images_allocate_nothing() {
+    assert_eq!(watched(use_images), (Ok(()), 0));
+}
+
+fn use_images() -> Result<(), &'static str> {
+    const NET: Network = Images::NET;
+    let mut weights = [0.0; NET.weights()];
+    let mut gradients = [0.0; NET.trainable_weights()];
+    let mut optimizer_state = [0.0; NET.optimizer_state::<Adam>()];
+    let mut workspace = [0.0; NET.training_workspace(5)];
+    let mut outputs_workspace = [0.0; NET.inference_workspace()];
+    NET.initialize(&mut weights, 1).or(Err("initialize"))?;
+    let memory = Memory {
+        weights: &mut weights,
+        gradients: &mut gradients,
+        optimizer_state: &mut optimizer_state,
+        workspace: &mut workspace,
+    };
+    let digits = PackedImages::new(DIGITS).or(Err("digits"))?;
+    let mut training = Holdout::training(digits, 5).or(Err("training"))?;
+    let mut testing = Holdout::testing(digits, 5).or(Err("testing"))?;
+    let loss = SoftmaxCrossEntropy::new();
+    let mut trainer = Trainer::new(Images, loss, Adam::new(), memory).or(Err("trainer"))?;
+    let plateau = ReduceOnPlateau::new(0.01, 0.5, 1, 1e-4);
+    let epoch = trainer.epoch(&mut training, Epoch::in_order(32), &plateau, |_| {});
+    epoch.or(Err("epoch"))?;
+    trainer.evaluate(&mut testing, |_| {}).or(Err("evaluate"))?;
+    let inference = Inference::new(Images, &weights, &mut outputs_workspace);
+    let mut inference = inference.or(Err("inference"))?;
+    inference.run(&[0.5; 64]).or(Err("run"))?;
+    Ok(())
 }
 
 fn use_everything(page: &mut Page) -> Result<(), &'static str> {

@@ -7,6 +7,7 @@ use host_tests::session::{Buffers, Run, Samples, infer, random_weights, values};
 use host_tests::twin::{Objective, Twin};
 use lightlayers::loss::MeanSquaredError;
 use lightlayers::optim::Sgd;
+use lightlayers::paper::{Kind, cifar, mnist};
 use lightlayers::{Inference, Model, Network, Trainer};
 
 /// Networks as people write them need exactly the least memory, with or without a frozen base.
@@ -112,6 +113,45 @@ fn parameters_of_the_paper() {
     );
 }
 
+/// By hand, for 4x4x1 → conv2d(2, 3) → relu → max_pool2d(2) → flatten → dense(3).
+///
+/// Both are at their peak in the forward pass of pooling, from 4x4x2 to 2x2x2. In training, the
+/// image, 16, waits for the gradient of the kernel beside it, a word of bits for the ReLU's, two of
+/// places for that of pooling, and the 3 targets for the loss.
+#[test]
+fn workspace_of_images_by_hand() {
+    let net = Network::input(4, 4, 1).conv2d(2, 3).relu().max_pool2d(2);
+    let net = net.flatten().dense(3);
+    assert_eq!(net.inference_workspace(), 32 + 8);
+    assert_eq!(net.training_workspace(1), 16 + 32 + 8 + 1 + 2 + 3);
+}
+
+/// Training needs exactly the least memory, inference at most an eighth more: after a residual block
+/// the pooled image lies beside a gap.
+#[test]
+fn networks_of_the_paper_waste_little() {
+    let kinds = [
+        Kind::Conv2d,
+        Kind::SeparableConv2d,
+        Kind::Light { rank: 1 },
+        Kind::Light { rank: 5 },
+    ];
+    for kind in kinds {
+        for net in [mnist(kind), cifar(kind, 10)] {
+            assert_eq!(
+                net.training_workspace(1),
+                lower_bound::training(&net),
+                "{kind:?}"
+            );
+            let (planned, least) = (net.inference_workspace(), lower_bound::inference(&net));
+            assert!(
+                planned >= least && planned <= least + least / 8,
+                "{planned} of {least}"
+            );
+        }
+    }
+}
+
 struct Everything;
 
 impl Model for Everything {
@@ -163,7 +203,8 @@ fn a_constant_network_and_a_plan_agree() {
     let mut workspace = vec![f32::NAN; 5 * net.inference_workspace()];
     let mut inference = Inference::new(Everything, &weights, &mut workspace).unwrap();
     let expected = infer(&net, &weights, &x, 2);
-    assert_eq!(inference.run(&x).unwrap(), expected);
+    let outputs = x.chunks(24).map(|x| inference.run(x).unwrap().to_vec());
+    assert_eq!(outputs.collect::<Vec<_>>().concat(), expected);
 }
 
 /// The longest network: its tables are full.

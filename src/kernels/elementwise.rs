@@ -13,3 +13,10 @@ pub(crate) fn copy(x: &[f32], y: &mut [f32]) {
         *y = *x;
     }
 }
+
+/// `y += x`, as far as the shorter one reaches.
+pub(crate) fn add(x: &[f32], y: &mut [f32]) {
+    for (y, x) in y.iter_mut().zip(x) {
+        *y += x;
+    }
+}

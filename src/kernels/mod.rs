@@ -7,10 +7,15 @@
 //! Without the feature `std` the plain code in this folder is all there is. With it, `vector` holds the same functions for
 //! the widest vectors of the processor, and with the feature `parallel` they share the work among threads.
 
+pub(crate) mod convolution;
 pub(crate) mod elementwise;
+pub(crate) mod lanes;
 pub(crate) mod matrix;
-#[cfg(feature = "std")]
-mod threads;
+pub(crate) mod normalization;
+pub(crate) mod pooling;
+pub(crate) mod threads;
+pub(crate) mod window;
+
 #[cfg(feature = "std")]
 mod vector;
 #[cfg(feature = "std")]

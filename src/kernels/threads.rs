@@ -1,4 +1,6 @@
-//! Work shared among threads: pieces that write to parts of their own.
+//! Work shared among threads, if there are any: pieces that write to parts of their own.
+
+use super::lanes::{Group, groups};
 
 /// Multiply-accumulates that are worth a thread's start.
 #[cfg(feature = "parallel")]
@@ -6,7 +8,8 @@ const WORTH: usize = 1 << 16;
 
 /// Calls `piece` with parts of `output`, each of a whole number of rows of `row` elements and with the index of its first row, on as
 /// many threads as the multiply-accumulates are worth.
-pub(super) fn share_rows(
+#[inline(always)]
+pub(crate) fn share_rows(
     output: &mut [f32],
     row: usize,
     multiply_accumulates: usize,
@@ -35,4 +38,33 @@ pub(super) fn share_rows(
     }
     let _ = (row, multiply_accumulates);
     piece(0, output);
+}
+
+/// Calls `piece` with each group of a batch and its part of `output`, which has `len` values per sample, on as many threads as the
+/// multiply-accumulates of each sample are worth.
+#[inline(always)]
+pub(crate) fn each_group(
+    batch: usize,
+    len: usize,
+    multiply_accumulates: usize,
+    output: &mut [f32],
+    piece: impl Fn(Group, &mut [f32]) + Sync,
+) {
+    #[cfg(feature = "parallel")]
+    if batch * multiply_accumulates > WORTH && rayon::current_num_threads() > 1 {
+        rayon::scope(|scope| {
+            let mut rest = output;
+            let piece = &piece;
+            for group in groups(batch) {
+                let (part, after) = rest.split_at_mut((group.lanes * len).min(rest.len()));
+                rest = after;
+                scope.spawn(move |_| piece(group, part));
+            }
+        });
+        return;
+    }
+    let _ = multiply_accumulates;
+    for group in groups(batch) {
+        piece(group, group.of_mut(output, len));
+    }
 }

@@ -11,21 +11,14 @@ use crate::error::BuildError;
 use crate::kernels::matrix;
 use crate::shape::Shape;
 
-pub(super) const fn output_shape(
-    layer: &'static str,
-    input: Shape,
-    units: u16,
-) -> Result<Shape, BuildError> {
+pub(super) const fn output_shape(layer: &'static str, units: u16) -> Result<Shape, BuildError> {
     if units == 0 {
-        Err(BuildError::Zero {
+        return Err(BuildError::Zero {
             layer,
             what: "units",
-        })
-    } else if !input.is_flat() {
-        Err(BuildError::NotFlat { layer, input })
-    } else {
-        Ok(Shape::flat(units))
+        });
     }
+    Ok(Shape::flat(units))
 }
 
 pub(super) const fn tensors(inputs: usize, units: usize, bias: bool) -> Tensors {

@@ -24,7 +24,6 @@ pub(super) const fn needs(rank: usize, input: Until) -> Needs {
         input,
         saved: rank,
         forward_scratch: rank,
-        backward_scratch: rank,
     }
 }
 
@@ -53,26 +52,27 @@ pub(super) fn forward(
     matrix::multiply(h, kernel2, bias, (rank, units), y);
 }
 
+/// Leaves `dh` where `h` was.
 pub(super) fn backward_weights(
     call: Call<'_>,
     (units, rank): (usize, usize),
     x: &[f32],
     dy: &[f32],
-    h: &[f32],
-    dh: &mut [f32],
+    h: &mut [f32],
     gradients: &mut [f32],
 ) {
     let (inputs, _) = call.flat_lengths();
+    let (dkernel1, rest) = gradients
+        .split_at_mut_checked(inputs * rank)
+        .unwrap_or_default();
+    matrix::accumulate_outer(h, dy, (rank, units), rest);
     let kernel2 = call
         .weights
         .get(inputs * rank..(inputs + units) * rank)
         .unwrap_or_default();
-    matrix::multiply_transposed(dy, kernel2, (rank, units), dh);
-    elementwise::scale(dh, scale(units));
-    if let Some((dkernel1, rest)) = gradients.split_at_mut_checked(inputs * rank) {
-        matrix::accumulate_outer(x, dh, (inputs, rank), dkernel1);
-        matrix::accumulate_outer(h, dy, (rank, units), rest);
-    }
+    matrix::multiply_transposed(dy, kernel2, (rank, units), h);
+    elementwise::scale(h, scale(units));
+    matrix::accumulate_outer(x, h, (inputs, rank), dkernel1);
 }
 
 pub(super) fn backward_input(call: Call<'_>, rank: usize, dh: &[f32], dx: &mut [f32]) {

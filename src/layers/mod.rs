@@ -3,17 +3,29 @@
 //! This file says what every layer has in common and hands each call to the layer's own file.
 
 mod activation;
+mod batch_norm;
+mod conv2d;
 mod custom;
 mod dense;
+mod depthwise_conv2d;
 mod dropout;
+mod global_pooling;
+mod light_conv2d;
 mod light_dense;
+mod pooling;
+mod separable_conv2d;
 mod softmax;
+mod window;
+mod zero_padding2d;
 
 pub(crate) use softmax::shifted_exponentials;
 
 pub use custom::{CustomBackward, CustomForward, CustomLayer, CustomSizes};
+pub use window::{Padding, WindowSize};
+pub use zero_padding2d::Border;
 
 use crate::error::{BuildError, Error};
+use crate::kernels::lanes::{self, Group, groups};
 use crate::network::Layer;
 use crate::plan::Graph;
 use crate::rng::Rng;
@@ -62,6 +74,80 @@ pub enum Op {
         /// The share of values that are set to 0, in `0..1`.
         rate: f32,
     },
+    /// `y = bias + x * kernel`, `kernel [rows, columns, channels, filters]`, `bias [filters]`.
+    ///
+    /// Follows Keras's `Conv2D`. `rows · columns · channels · filters` multiply-accumulates per output pixel.
+    Conv2d {
+        /// The channels of the output.
+        filters: u16,
+        /// Its window.
+        window: WindowSize,
+    },
+    /// `y = bias2 + relu(bias1 + x * kernel1) * kernel2`, `kernel1 [rows, columns, channels, rank]`,
+    /// `kernel2 [rows, columns, rank, filters]`.
+    ///
+    /// The paper's LightConv2D (arXiv 2101.02268). Both convolutions take the window, its stride and its padding.
+    LightConv2d {
+        /// The channels of the output.
+        filters: u16,
+        /// The channels between the factors.
+        rank: u16,
+        /// The window of both.
+        window: WindowSize,
+    },
+    /// Every channel convolved with kernels of its own, `kernel [rows, columns, channels, multiplier]`.
+    ///
+    /// Follows Keras's `DepthwiseConv2D`.
+    DepthwiseConv2d {
+        /// The filters of each channel.
+        multiplier: u16,
+        /// Its window.
+        window: WindowSize,
+    },
+    /// A depthwise convolution, then one of single pixels, `kernel1 [rows, columns, channels, multiplier]`,
+    /// `kernel2 [1, 1, channels · multiplier, filters]`.
+    ///
+    /// Follows Keras's `SeparableConv2D`.
+    SeparableConv2d {
+        /// The channels of the output.
+        filters: u16,
+        /// The filters of each channel between the two.
+        multiplier: u16,
+        /// The window of the first.
+        window: WindowSize,
+    },
+    /// `y = (x - mean) · gamma / sqrt(variance + epsilon) + beta` for each channel.
+    ///
+    /// Follows Keras's `BatchNormalization`: in training with the statistics of the batch, which the moving ones follow; at inference, and
+    /// where it is frozen, with the moving ones. Where a minibatch is worked on in parts, the batch is the part.
+    BatchNorm {
+        /// The share of the moving statistics that stays.
+        momentum: f32,
+        /// What is added to the variance.
+        epsilon: f32,
+    },
+    /// The largest value under each window. Follows Keras's `MaxPooling2D`.
+    MaxPool2d {
+        /// Its window, of at most 256 elements, without dilation.
+        window: WindowSize,
+    },
+    /// The mean of the values under each window that are not padding. Follows Keras's `AveragePooling2D`.
+    AveragePool2d {
+        /// Its window, of at most 256 elements, without dilation.
+        window: WindowSize,
+    },
+    /// The mean of each channel: a vector. Follows Keras's `GlobalAveragePooling2D`.
+    GlobalAveragePool,
+    /// The largest value of each channel: a vector. Follows Keras's `GlobalMaxPooling2D`, but the gradient goes to the first of equal
+    /// largest values, where Keras shares it among them.
+    GlobalMaxPool,
+    /// Zeros around an image. Follows Keras's `ZeroPadding2D`.
+    ZeroPadding2d {
+        /// Rows and columns of zeros.
+        border: Border,
+    },
+    /// The sum of two tensors of the same shape; added by [`Network::residual`](crate::Network::residual).
+    Add,
     /// A layer of the user's own; added by [`Network::custom`](crate::Network::custom), which gives the shape of its output too.
     Custom {
         /// What it computes.
@@ -84,28 +170,70 @@ impl Op {
             Self::Softmax => Kind::Softmax,
             Self::Flatten => Kind::Flatten,
             Self::Dropout { .. } => Kind::Dropout,
+            Self::Conv2d { .. } => Kind::Conv2d,
+            Self::LightConv2d { .. } => Kind::LightConv2d,
+            Self::DepthwiseConv2d { .. } => Kind::DepthwiseConv2d,
+            Self::SeparableConv2d { .. } => Kind::SeparableConv2d,
+            Self::BatchNorm { .. } => Kind::BatchNorm,
+            Self::MaxPool2d { .. } => Kind::MaxPool2d,
+            Self::AveragePool2d { .. } => Kind::AveragePool2d,
+            Self::GlobalAveragePool => Kind::GlobalAveragePool,
+            Self::GlobalMaxPool => Kind::GlobalMaxPool,
+            Self::ZeroPadding2d { .. } => Kind::ZeroPadding2d,
+            Self::Add => Kind::Add,
             Self::Custom { .. } => Kind::Custom,
         }
     }
 }
 
 impl Op {
-    /// The output may lie where the input lay, and the gradients likewise.
+    /// The output may lie where the input lay.
     pub(crate) const fn is_in_place(&self) -> bool {
-        !matches!(
+        matches!(
             self,
-            Self::Dense { .. } | Self::LightDense { .. } | Self::Custom { .. }
+            Self::Relu
+                | Self::Relu6
+                | Self::LeakyRelu { .. }
+                | Self::Sigmoid
+                | Self::Tanh
+                | Self::Softmax
+                | Self::Flatten
+                | Self::Dropout { .. }
+                | Self::BatchNorm { .. }
+                | Self::Add
         )
-    }
-
-    /// The input's gradient cannot take the input's place.
-    pub(crate) const fn reads_input_for_its_gradient(&self) -> bool {
-        matches!(self, Self::Custom { .. })
     }
 
     /// Backward reads the output.
     pub(crate) const fn keeps_output(&self) -> bool {
         matches!(self, Self::Sigmoid | Self::Tanh | Self::Softmax)
+    }
+
+    /// The window that slides over the input.
+    pub(crate) const fn window(&self) -> Option<WindowSize> {
+        match *self {
+            Self::Conv2d { window, .. }
+            | Self::LightConv2d { window, .. }
+            | Self::DepthwiseConv2d { window, .. }
+            | Self::SeparableConv2d { window, .. }
+            | Self::MaxPool2d { window }
+            | Self::AveragePool2d { window } => Some(window),
+            _ => None,
+        }
+    }
+
+    /// The same with another window.
+    pub(crate) const fn with_window(mut self, new: WindowSize) -> Self {
+        match &mut self {
+            Self::Conv2d { window, .. }
+            | Self::LightConv2d { window, .. }
+            | Self::DepthwiseConv2d { window, .. }
+            | Self::SeparableConv2d { window, .. }
+            | Self::MaxPool2d { window }
+            | Self::AveragePool2d { window } => *window = new,
+            _ => {}
+        }
+        self
     }
 }
 
@@ -122,6 +250,17 @@ pub(crate) enum Kind {
     Softmax,
     Flatten,
     Dropout,
+    Conv2d,
+    LightConv2d,
+    DepthwiseConv2d,
+    SeparableConv2d,
+    BatchNorm,
+    MaxPool2d,
+    AveragePool2d,
+    GlobalAveragePool,
+    GlobalMaxPool,
+    ZeroPadding2d,
+    Add,
     Custom,
 }
 
@@ -138,6 +277,17 @@ impl Kind {
             Self::Softmax => "softmax",
             Self::Flatten => "flatten",
             Self::Dropout => "dropout",
+            Self::Conv2d => "conv2d",
+            Self::LightConv2d => "light_conv2d",
+            Self::DepthwiseConv2d => "depthwise_conv2d",
+            Self::SeparableConv2d => "separable_conv2d",
+            Self::BatchNorm => "batch_norm",
+            Self::MaxPool2d => "max_pool2d",
+            Self::AveragePool2d => "average_pool2d",
+            Self::GlobalAveragePool => "global_average_pool",
+            Self::GlobalMaxPool => "global_max_pool",
+            Self::ZeroPadding2d => "zero_padding2d",
+            Self::Add => "add",
             Self::Custom => "custom",
         }
     }
@@ -180,6 +330,8 @@ pub enum Initializer {
 pub(crate) enum Role {
     Kernel,
     Bias,
+    /// The scale of batch normalization, which starts at 1.
+    Gamma,
     /// A custom layer's weights, which it fills itself.
     Custom,
 }
@@ -231,6 +383,20 @@ impl Tensors {
         self.with(Role::Kernel, inputs * outputs, inputs, outputs)
     }
 
+    /// A kernel of a convolution, `[rows, columns, channels, filters]`, whose window has `area` elements.
+    const fn convolution(self, area: usize, channels: usize, filters: usize) -> Self {
+        let len = area * channels * filters;
+        self.with(Role::Kernel, len, area * channels, area * filters)
+    }
+
+    const fn gamma(self, channels: usize) -> Self {
+        self.with(Role::Gamma, channels, 0, 0)
+    }
+
+    const fn beta(self, channels: usize) -> Self {
+        self.with(Role::Bias, channels, 0, 0)
+    }
+
     const fn bias(self, present: bool, len: usize) -> Self {
         if present {
             self.with(Role::Bias, len, len, len)
@@ -261,36 +427,107 @@ impl Tensors {
 /// The tensors of a layer; a custom one has a single tensor of `custom` weights.
 pub(crate) const fn tensors(layer: &Layer, custom: usize) -> Tensors {
     let inputs = layer.input.len();
+    let channels = layer.input.channels as usize;
+    let bias = layer.bias();
     let none = Tensors::new();
     match layer.op {
-        Op::Dense { units } => dense::tensors(inputs, units as usize, layer.bias),
+        Op::Dense { units } => dense::tensors(inputs, units as usize, bias),
         Op::LightDense { units, rank } => {
-            light_dense::tensors(inputs, rank as usize, units as usize, layer.bias)
+            light_dense::tensors(inputs, rank as usize, units as usize, bias)
         }
+        Op::Conv2d { filters, window } => conv2d::tensors(window, channels, filters as usize, bias),
+        Op::LightConv2d {
+            filters,
+            rank,
+            window,
+        } => light_conv2d::tensors(window, channels, rank as usize, filters as usize, bias),
+        Op::DepthwiseConv2d { multiplier, window } => {
+            depthwise_conv2d::tensors(window, channels, multiplier as usize, bias)
+        }
+        Op::SeparableConv2d {
+            filters,
+            multiplier,
+            window,
+        } => separable_conv2d::tensors(
+            window,
+            channels,
+            multiplier as usize,
+            filters as usize,
+            bias,
+        ),
+        Op::BatchNorm { .. } => batch_norm::tensors(channels),
         Op::Custom { .. } if custom > 0 => none.with(Role::Custom, custom, 0, 0),
         _ => none,
     }
 }
 
 pub(crate) const fn multiply_accumulates(layer: &Layer) -> usize {
-    let (inputs, outputs) = (layer.input.len(), layer.output.len());
+    let (input, output) = (layer.input, layer.output);
     match layer.op {
-        Op::Dense { .. } => inputs * outputs,
-        Op::LightDense { rank, .. } => (inputs + outputs) * rank as usize,
+        Op::Dense { .. } => input.len() * output.len(),
+        Op::LightDense { rank, .. } => (input.len() + output.len()) * rank as usize,
+        Op::Conv2d { window, .. } => window.area() * input.channels as usize * output.len(),
+        Op::LightConv2d { rank, window, .. } => {
+            light_conv2d::multiply_accumulates(window, input, rank, output)
+        }
+        Op::DepthwiseConv2d { window, .. } => window.area() * output.len(),
+        Op::SeparableConv2d {
+            multiplier, window, ..
+        } => separable_conv2d::multiply_accumulates(window, input, multiplier, output),
         _ => 0,
     }
 }
 
 /// The shape of the output, or why the input or a setting is wrong.
-pub(crate) const fn output_shape(op: &Op, input: Shape) -> Result<Shape, BuildError> {
+pub(crate) const fn output_shape(op: &Op, input: Shape, flat: bool) -> Result<Shape, BuildError> {
     let layer = op.kind().name();
+    let takes_image = op.window().is_some()
+        || matches!(
+            op,
+            Op::GlobalAveragePool | Op::GlobalMaxPool | Op::ZeroPadding2d { .. }
+        );
+    if takes_image && flat {
+        return Err(BuildError::NotImage { layer, input });
+    }
     match *op {
-        Op::Dense { units } => dense::output_shape(layer, input, units),
         Op::LightDense { rank: 0, .. } => Err(BuildError::Zero {
             layer,
             what: "rank",
         }),
-        Op::LightDense { units, .. } => dense::output_shape(layer, input, units),
+        Op::Dense { .. } | Op::LightDense { .. } if !flat => {
+            Err(BuildError::NotFlat { layer, input })
+        }
+        Op::Dense { units } | Op::LightDense { units, .. } => dense::output_shape(layer, units),
+        Op::Conv2d { filters: 0, .. }
+        | Op::LightConv2d { filters: 0, .. }
+        | Op::SeparableConv2d { filters: 0, .. } => Err(BuildError::Zero {
+            layer,
+            what: "filters",
+        }),
+        Op::DepthwiseConv2d { multiplier: 0, .. } | Op::SeparableConv2d { multiplier: 0, .. } => {
+            Err(BuildError::Zero {
+                layer,
+                what: "multiplier",
+            })
+        }
+        Op::Conv2d { filters, window }
+        | Op::SeparableConv2d {
+            filters, window, ..
+        } => window.output_shape(layer, input, filters as usize),
+        Op::LightConv2d {
+            filters,
+            rank,
+            window,
+        } => light_conv2d::output_shape(layer, window, input, rank, filters),
+        Op::DepthwiseConv2d { multiplier, window } => {
+            window.output_shape(layer, input, input.channels as usize * multiplier as usize)
+        }
+        Op::MaxPool2d { window } | Op::AveragePool2d { window } => {
+            pooling::output_shape(layer, window, input)
+        }
+        Op::GlobalAveragePool | Op::GlobalMaxPool => Ok(Shape::flat(input.channels)),
+        Op::ZeroPadding2d { border } => zero_padding2d::output_shape(layer, input, border),
+        Op::BatchNorm { momentum, epsilon } => batch_norm::check(layer, momentum, epsilon, input),
         Op::LeakyRelu { slope } => activation::check_slope(layer, slope, input),
         Op::Dropout { rate } => dropout::check_rate(layer, rate, input),
         Op::Flatten => {
@@ -304,7 +541,30 @@ pub(crate) const fn output_shape(op: &Op, input: Shape) -> Result<Shape, BuildEr
             }
             Ok(Shape::flat(input.len() as u16))
         }
+        Op::Add | Op::Custom { .. } => Err(BuildError::HasNo {
+            layer,
+            what: "way to be pushed; it is added by a builder call of its own",
+        }),
         _ => Ok(input),
+    }
+}
+
+/// Whether the output is a vector and not an image.
+pub(crate) const fn is_output_flat(
+    op: &Op,
+    input: Shape,
+    input_is_flat: bool,
+    output: Shape,
+) -> bool {
+    match op {
+        Op::Dense { .. }
+        | Op::LightDense { .. }
+        | Op::Flatten
+        | Op::GlobalAveragePool
+        | Op::GlobalMaxPool => true,
+        // An image of one pixel that stays one is still an image.
+        Op::Custom { .. } => output.is_flat() && (input_is_flat || !input.is_flat()),
+        _ => input_is_flat,
     }
 }
 
@@ -327,8 +587,6 @@ pub(crate) struct Needs {
     pub(crate) saved: usize,
     /// Used within one forward pass where nothing is kept: 0, or as many as `saved`.
     pub(crate) forward_scratch: usize,
-    /// Used within one backward pass.
-    pub(crate) backward_scratch: usize,
 }
 
 impl Needs {
@@ -336,7 +594,6 @@ impl Needs {
         input: Until::Forward,
         saved: 0,
         forward_scratch: 0,
-        backward_scratch: 0,
     };
 }
 
@@ -363,11 +620,32 @@ pub(crate) const fn needs(layer: &Layer) -> Needs {
             saved: activation::mask_len(layer.output.len()),
             ..Needs::NOTHING
         },
+        Op::Conv2d { .. } | Op::DepthwiseConv2d { .. } => Needs {
+            input: Until::weight_gradients_of(layer),
+            ..Needs::NOTHING
+        },
+        Op::LightConv2d { rank, window, .. } => {
+            light_conv2d::needs(window, layer.input, rank, Until::weight_gradients_of(layer))
+        }
+        Op::SeparableConv2d { multiplier, .. } => separable_conv2d::needs(
+            layer.input,
+            multiplier,
+            layer.output,
+            Until::weight_gradients_of(layer),
+        ),
+        Op::BatchNorm { .. } => batch_norm::needs(layer),
+        Op::MaxPool2d { .. } => Needs {
+            saved: pooling::places_len(layer.output),
+            ..Needs::NOTHING
+        },
+        Op::GlobalMaxPool => Needs {
+            saved: layer.output.len(),
+            ..Needs::NOTHING
+        },
         Op::Custom { saved, .. } => Needs {
             input: Until::InputGradient,
             saved: saved as usize,
             forward_scratch: saved as usize,
-            ..Needs::NOTHING
         },
         _ => Needs::NOTHING,
     }
@@ -413,11 +691,54 @@ pub(crate) struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// Works on an output tensor, or one of its shape, sample after sample.
+    fn sample_after_sample(&self, tensor: &mut [f32], mut work: impl FnMut(&mut [f32])) {
+        if self.layer.has_flat_output() {
+            return work(tensor);
+        }
+        lanes::separate(tensor, self.layer.output, self.batch);
+        work(tensor);
+        lanes::interleave(tensor, self.layer.output, self.batch);
+    }
+
+    /// Puts the samples of the input apart, as a custom layer sees them.
+    pub(crate) fn separate_input(&self, x: &mut [f32]) {
+        if !self.layer.has_flat_input() {
+            lanes::separate(x, self.layer.input, self.batch);
+        }
+    }
+
+    /// Puts the samples of the input, or of its gradient, side by side again.
+    pub(crate) fn interleave_input(&self, x: &mut [f32]) {
+        if !self.layer.has_flat_input() {
+            lanes::interleave(x, self.layer.input, self.batch);
+        }
+    }
+
+    /// Puts the samples of the output's gradient apart.
+    pub(crate) fn separate_output(&self, y: &mut [f32]) {
+        if !self.layer.has_flat_output() {
+            lanes::separate(y, self.layer.output, self.batch);
+        }
+    }
+
+    /// Puts the samples of the output, or of its gradient, side by side.
+    pub(crate) fn interleave_output(&self, y: &mut [f32]) {
+        if !self.layer.has_flat_output() {
+            lanes::interleave(y, self.layer.output, self.batch);
+        }
+    }
+
     /// The lengths of input and output of a layer that takes and gives vectors.
     fn flat_lengths(&self) -> (usize, usize) {
         let (input, output) = (self.layer.input, self.layer.output);
         (input.channels as usize, output.channels as usize)
     }
+}
+
+/// The groups of samples of an image tensor (see [`lanes`]).
+fn image_groups(batch: usize) -> impl Iterator<Item = Group> {
+    groups(batch)
 }
 
 /// A layer whose output has a place of its own.
@@ -434,6 +755,36 @@ pub(crate) fn forward_mapping<G: Graph>(
         Op::LightDense { units, rank } if const { G::USES.has(Kind::LightDense) } => {
             light_dense::forward(call, units as usize, rank as usize, x, y, saved);
         }
+        Op::Conv2d { window, .. } if const { G::USES.has(Kind::Conv2d) } => {
+            conv2d::forward(call, window, x, y);
+        }
+        Op::LightConv2d { rank, window, .. } if const { G::USES.has(Kind::LightConv2d) } => {
+            light_conv2d::forward(call, (window, rank), x, y, saved);
+        }
+        Op::DepthwiseConv2d { multiplier, window } if const { G::USES.has(Kind::DepthwiseConv2d) } =>
+        {
+            depthwise_conv2d::forward(call, (window, multiplier), x, y);
+        }
+        Op::SeparableConv2d {
+            multiplier, window, ..
+        } if const { G::USES.has(Kind::SeparableConv2d) } => {
+            separable_conv2d::forward(call, (window, multiplier), x, y, saved);
+        }
+        Op::MaxPool2d { window } if const { G::USES.has(Kind::MaxPool2d) } => {
+            pooling::max_forward(call, window, x, y, saved);
+        }
+        Op::AveragePool2d { window } if const { G::USES.has(Kind::AveragePool2d) } => {
+            pooling::average_forward(call, window, x, y);
+        }
+        Op::GlobalAveragePool if const { G::USES.has(Kind::GlobalAveragePool) } => {
+            global_pooling::average_forward(call, x, y);
+        }
+        Op::GlobalMaxPool if const { G::USES.has(Kind::GlobalMaxPool) } => {
+            global_pooling::max_forward(call, x, y, saved);
+        }
+        Op::ZeroPadding2d { border } if const { G::USES.has(Kind::ZeroPadding2d) } => {
+            zero_padding2d::forward(call, border, x, y);
+        }
         Op::Custom { layer, .. } if const { G::USES.has(Kind::Custom) } => {
             layer.forward(CustomForward {
                 weights: call.weights,
@@ -447,11 +798,13 @@ pub(crate) fn forward_mapping<G: Graph>(
     }
 }
 
-/// A layer that changes its values in place.
+/// A layer that changes its values in place; `other` is what an addition adds, `moving` are the statistics of a batch normalization.
 pub(crate) fn forward_in_place<G: Graph>(
     call: Call<'_>,
     y: &mut [f32],
     saved: &mut [f32],
+    other: &[f32],
+    moving: &[f32],
     mode: Mode,
 ) {
     match call.layer.op {
@@ -467,40 +820,62 @@ pub(crate) fn forward_in_place<G: Graph>(
         Op::Sigmoid if const { G::USES.has(Kind::Sigmoid) } => activation::sigmoid_forward(y),
         Op::Tanh if const { G::USES.has(Kind::Tanh) } => activation::tanh_forward(y),
         Op::Softmax if const { G::USES.has(Kind::Softmax) } => {
-            softmax::forward(call.layer.output.channels as usize, y);
+            let channels = call.layer.output.channels as usize;
+            call.sample_after_sample(y, |y| softmax::forward(channels, y));
+        }
+        Op::Flatten if const { G::USES.has(Kind::Flatten) } => {
+            call.separate_input(y);
         }
         Op::Dropout { rate } if const { G::USES.has(Kind::Dropout) } => {
-            dropout::apply(call, rate, y, mode);
+            call.sample_after_sample(y, |y| dropout::apply(call, rate, y, mode));
+        }
+        Op::BatchNorm { epsilon, .. } if const { G::USES.has(Kind::BatchNorm) } => {
+            batch_norm::forward(call, epsilon, y, saved, moving, mode);
+        }
+        Op::Add if const { G::USES.has(Kind::Add) } => {
+            crate::kernels::elementwise::add(other, y);
         }
         _ => {}
     }
 }
 
 /// The first half of a layer's backward pass: adds the gradients of its weights to `gradients` (empty if it is frozen), and
-/// leaves in `scratch` what the second half needs.
+/// leaves in `saved` what the second half needs.
 #[inline(never)]
 pub(crate) fn backward_weights<G: Graph>(
     call: Call<'_>,
     x: &[f32],
     dy: &[f32],
-    saved: &[f32],
-    scratch: &mut [f32],
+    saved: &mut [f32],
     gradients: &mut [f32],
+    moving: &mut [f32],
 ) {
     match call.layer.op {
         Op::Dense { .. } if const { G::USES.has(Kind::Dense) } => {
             dense::backward_weights(call, x, dy, gradients);
         }
         Op::LightDense { units, rank } if const { G::USES.has(Kind::LightDense) } => {
-            light_dense::backward_weights(
-                call,
-                (units as usize, rank as usize),
-                x,
-                dy,
-                saved,
-                scratch,
-                gradients,
-            );
+            let sizes = (units as usize, rank as usize);
+            light_dense::backward_weights(call, sizes, x, dy, saved, gradients);
+        }
+        Op::Conv2d { window, .. } if const { G::USES.has(Kind::Conv2d) } => {
+            conv2d::backward_weights(call, window, x, dy, gradients);
+        }
+        Op::LightConv2d { rank, window, .. } if const { G::USES.has(Kind::LightConv2d) } => {
+            light_conv2d::backward_weights(call, (window, rank), x, dy, saved, gradients);
+        }
+        Op::DepthwiseConv2d { multiplier, window } if const { G::USES.has(Kind::DepthwiseConv2d) } =>
+        {
+            depthwise_conv2d::backward_weights(call, (window, multiplier), x, dy, gradients);
+        }
+        Op::SeparableConv2d {
+            multiplier, window, ..
+        } if const { G::USES.has(Kind::SeparableConv2d) } => {
+            let settings = (window, multiplier);
+            separable_conv2d::backward_weights(call, settings, x, dy, saved, gradients);
+        }
+        Op::BatchNorm { momentum, .. } if const { G::USES.has(Kind::BatchNorm) } => {
+            batch_norm::backward_weights(call, momentum, (x, dy), saved, gradients, moving);
         }
         Op::Custom { layer, .. } if const { G::USES.has(Kind::Custom) } && call.layer.learns() => {
             layer.backward_weights(
@@ -518,13 +893,12 @@ pub(crate) fn backward_weights<G: Graph>(
     }
 }
 
-/// The second half where the input's gradient has a place of its own. `kept` is what forward saved for a layer that reads its input
-/// again, and what the first half left in scratch for all others.
+/// The second half where the input's gradient has a place of its own.
 pub(crate) fn backward_mapping<G: Graph>(
     call: Call<'_>,
     x: &[f32],
     dy: &[f32],
-    kept: &[f32],
+    saved: &[f32],
     dx: &mut [f32],
 ) {
     match call.layer.op {
@@ -532,7 +906,37 @@ pub(crate) fn backward_mapping<G: Graph>(
             dense::backward_input(call, dy, dx);
         }
         Op::LightDense { rank, .. } if const { G::USES.has(Kind::LightDense) } => {
-            light_dense::backward_input(call, rank as usize, kept, dx);
+            light_dense::backward_input(call, rank as usize, saved, dx);
+        }
+        Op::Conv2d { window, .. } if const { G::USES.has(Kind::Conv2d) } => {
+            conv2d::backward_input(call, window, dy, dx);
+        }
+        Op::LightConv2d { rank, window, .. } if const { G::USES.has(Kind::LightConv2d) } => {
+            light_conv2d::backward_input(call, (window, rank), saved, dx);
+        }
+        Op::DepthwiseConv2d { multiplier, window } if const { G::USES.has(Kind::DepthwiseConv2d) } =>
+        {
+            depthwise_conv2d::backward_input(call, (window, multiplier), dy, dx);
+        }
+        Op::SeparableConv2d {
+            multiplier, window, ..
+        } if const { G::USES.has(Kind::SeparableConv2d) } => {
+            separable_conv2d::backward_input(call, (window, multiplier), saved, dx);
+        }
+        Op::MaxPool2d { window } if const { G::USES.has(Kind::MaxPool2d) } => {
+            pooling::max_backward(call, window, dy, saved, dx);
+        }
+        Op::AveragePool2d { window } if const { G::USES.has(Kind::AveragePool2d) } => {
+            pooling::average_backward(call, window, dy, dx);
+        }
+        Op::GlobalAveragePool if const { G::USES.has(Kind::GlobalAveragePool) } => {
+            global_pooling::average_backward(call, dy, dx);
+        }
+        Op::GlobalMaxPool if const { G::USES.has(Kind::GlobalMaxPool) } => {
+            global_pooling::max_backward(call, dy, saved, dx);
+        }
+        Op::ZeroPadding2d { border } if const { G::USES.has(Kind::ZeroPadding2d) } => {
+            zero_padding2d::backward_input(call, border, dy, dx);
         }
         Op::Custom { layer, .. } if const { G::USES.has(Kind::Custom) } => {
             layer.backward_input(
@@ -541,7 +945,7 @@ pub(crate) fn backward_mapping<G: Graph>(
                     batch: call.batch,
                     input: x,
                     output_gradient: dy,
-                    saved: kept,
+                    saved,
                 },
                 dx,
             );
@@ -550,11 +954,11 @@ pub(crate) fn backward_mapping<G: Graph>(
     }
 }
 
-/// The second half where the gradient changes in place; `y` is the output where the layer needs it.
+/// The second half where the gradient changes in place; `kept` is the output or the input, whichever the layer needs.
 pub(crate) fn backward_in_place<G: Graph>(
     call: Call<'_>,
-    y: &[f32],
-    saved: &[f32],
+    kept: &mut [f32],
+    saved: &mut [f32],
     gradient: &mut [f32],
     mode: Mode,
 ) {
@@ -569,14 +973,29 @@ pub(crate) fn backward_in_place<G: Graph>(
             activation::relu_backward(saved, gradient, slope);
         }
         Op::Sigmoid if const { G::USES.has(Kind::Sigmoid) } => {
-            activation::sigmoid_backward(y, gradient);
+            activation::sigmoid_backward(kept, gradient);
         }
-        Op::Tanh if const { G::USES.has(Kind::Tanh) } => activation::tanh_backward(y, gradient),
+        Op::Tanh if const { G::USES.has(Kind::Tanh) } => {
+            activation::tanh_backward(kept, gradient);
+        }
         Op::Softmax if const { G::USES.has(Kind::Softmax) } => {
-            softmax::backward(call.layer.output.channels as usize, y, gradient);
+            let channels = call.layer.output.channels as usize;
+            call.sample_after_sample(kept, |y| {
+                call.sample_after_sample(gradient, |gradient| {
+                    softmax::backward(channels, y, gradient);
+                });
+            });
+        }
+        Op::Flatten if const { G::USES.has(Kind::Flatten) } => {
+            call.interleave_input(gradient);
         }
         Op::Dropout { rate } if const { G::USES.has(Kind::Dropout) } => {
-            dropout::apply(call, rate, gradient, mode);
+            call.sample_after_sample(gradient, |gradient| {
+                dropout::apply(call, rate, gradient, mode);
+            });
+        }
+        Op::BatchNorm { .. } if const { G::USES.has(Kind::BatchNorm) } => {
+            batch_norm::backward_input(call, kept, saved, gradient);
         }
         _ => {}
     }
@@ -597,6 +1016,7 @@ pub(crate) fn initialize(layer: &Layer, weights: &mut [f32], rng: &mut Rng) -> R
                     .fill(values, tensor.fan_in, tensor.fan_out, rng);
             }
             (_, Op::Custom { layer, .. }) => layer.initialize(values, rng),
+            (Role::Gamma, _) => values.fill(1.0),
             _ => values.fill(0.0),
         }
     }

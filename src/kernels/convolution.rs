@@ -1,0 +1,626 @@
+//! Convolution of groups of images (see [`super::lanes`]) and its gradients.
+//!
+//! Kernels are `[height, width, channels, filters]`. All of these work on one group; the layers' files go over the batch.
+
+use core::array::from_fn;
+
+use super::lanes::{Kernel, Lanes};
+use super::window::{Axis, Window};
+
+/// `y = bias + x * w`.
+///
+/// Order: the bias, then for each row and column of the kernel that does not lie on padding, the channels 0, 1, 2, ….
+pub(crate) struct Forward<'a> {
+    pub(crate) window: Window,
+    pub(crate) channels: usize,
+    pub(crate) filters: usize,
+    pub(crate) x: &'a [f32],
+    pub(crate) w: &'a [f32],
+    /// Empty for 0.
+    pub(crate) bias: &'a [f32],
+    pub(crate) finish: Finish,
+    pub(crate) y: &'a mut [f32],
+}
+
+/// What happens to a sum before it is stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Finish {
+    Nothing,
+    /// `max(sum, 0)`; a NaN stays one.
+    Relu,
+    /// 0 unless the value in its place, an output of a ReLU, is positive: the gradient through that ReLU.
+    WherePositive,
+}
+
+impl Finish {
+    #[inline(always)]
+    fn store<V: Lanes>(self, token: V::Token, sum: V, target: &mut [f32]) {
+        let zero = V::splat(token, 0.0);
+        let value = match self {
+            Self::Nothing => sum,
+            Self::Relu => zero.where_greater(sum, zero, sum),
+            Self::WherePositive => V::load(token, target).where_greater(zero, sum, zero),
+        };
+        value.store(target);
+    }
+}
+
+impl Kernel for Forward<'_> {
+    #[inline(always)]
+    fn run<V: Lanes>(self, token: V::Token) {
+        let Self {
+            window,
+            channels,
+            filters,
+            x,
+            w,
+            bias,
+            finish,
+            y,
+        } = self;
+        let sweep = Sweep {
+            source_columns: window.columns.input,
+            source_channels: channels,
+            target_columns: window.columns.output,
+            target_channels: filters,
+            taps: (window.rows.kernel, window.columns.kernel),
+            tap_stride: channels * filters,
+            source_stride: filters,
+            target_stride: 1,
+            source: x,
+            w,
+            bias,
+            finish,
+        };
+        let column_step = window.columns.stride;
+        sweep.rows::<V>(
+            token,
+            y,
+            window.rows.output,
+            |row, tap| window.rows.input_at(row, tap),
+            |column, tap| window.columns.input_at(column, tap),
+            Some(column_step),
+        );
+    }
+}
+
+/// `dx = dy * w`, every weight the other way round.
+///
+/// Order: 0, then for each row and column of the kernel through which a window reaches the pixel, the filters 0, 1, 2, ….
+pub(crate) struct InputGradient<'a> {
+    pub(crate) window: Window,
+    pub(crate) channels: usize,
+    pub(crate) filters: usize,
+    pub(crate) dy: &'a [f32],
+    pub(crate) w: &'a [f32],
+    pub(crate) finish: Finish,
+    pub(crate) dx: &'a mut [f32],
+}
+
+impl Kernel for InputGradient<'_> {
+    #[inline(always)]
+    fn run<V: Lanes>(self, token: V::Token) {
+        let Self {
+            window,
+            channels,
+            filters,
+            dy,
+            w,
+            finish,
+            dx,
+        } = self;
+        let sweep = Sweep {
+            source_columns: window.columns.output,
+            source_channels: filters,
+            target_columns: window.columns.input,
+            target_channels: channels,
+            taps: (window.rows.kernel, window.columns.kernel),
+            tap_stride: channels * filters,
+            source_stride: 1,
+            target_stride: filters,
+            source: dy,
+            w,
+            bias: &[],
+            finish,
+        };
+        // With a stride, neighbouring pixels are reached through different elements of the kernel.
+        let column_step = (window.columns.stride == 1).then_some(1);
+        sweep.rows::<V>(
+            token,
+            dx,
+            window.rows.input,
+            |row, tap| window.rows.output_at(row, tap),
+            |column, tap| window.columns.output_at(column, tap),
+            column_step,
+        );
+    }
+}
+
+/// What both directions have in common: every pixel of a target gathers from pixels of a source through the taps of a kernel.
+struct Sweep<'a> {
+    source_columns: usize,
+    source_channels: usize,
+    target_columns: usize,
+    target_channels: usize,
+    taps: (usize, usize),
+    /// How far apart the weights of neighbouring taps, source channels and target channels lie.
+    tap_stride: usize,
+    source_stride: usize,
+    target_stride: usize,
+    source: &'a [f32],
+    w: &'a [f32],
+    bias: &'a [f32],
+    finish: Finish,
+}
+
+/// Neighbouring pixels, and target channels, that are summed up together: each value of the source serves all channels, each
+/// weight all pixels, and the sums fit the registers.
+const PIXELS: usize = 4;
+const CHANNELS: usize = 4;
+
+impl Sweep<'_> {
+    #[inline(always)]
+    fn rows<V: Lanes>(
+        &self,
+        token: V::Token,
+        target: &mut [f32],
+        rows: usize,
+        source_row: impl Fn(usize, usize) -> Option<usize>,
+        source_column: impl Fn(usize, usize) -> Option<usize> + Copy,
+        column_step: Option<usize>,
+    ) {
+        let row_len = self.target_columns * self.target_channels * V::COUNT;
+        let inside =
+            |column: usize| (0..self.taps.1).all(|tap| source_column(column, tap).is_some());
+        for (row, target) in target
+            .chunks_exact_mut(row_len.max(1))
+            .take(rows)
+            .enumerate()
+        {
+            let source_row = |tap| source_row(row, tap);
+            let mut column = 0;
+            while column < self.target_columns {
+                let last = column + PIXELS - 1;
+                let together = match column_step {
+                    Some(step) if last < self.target_columns && inside(column) && inside(last) => {
+                        step
+                    }
+                    _ => 0,
+                };
+                if together > 0 {
+                    self.channels::<V, PIXELS>(
+                        token,
+                        target,
+                        column,
+                        together,
+                        source_row,
+                        source_column,
+                    );
+                    column += PIXELS;
+                } else {
+                    self.channels::<V, 1>(token, target, column, 0, source_row, source_column);
+                    column += 1;
+                }
+            }
+        }
+    }
+
+    /// `P` pixels of one row, all channels.
+    #[inline(always)]
+    fn channels<V: Lanes, const P: usize>(
+        &self,
+        token: V::Token,
+        target: &mut [f32],
+        column: usize,
+        step: usize,
+        source_row: impl Fn(usize) -> Option<usize> + Copy,
+        source_column: impl Fn(usize, usize) -> Option<usize> + Copy,
+    ) {
+        let mut first = 0;
+        while first < self.target_channels {
+            let rest = self.target_channels - first;
+            let at = (column, first, step);
+            match rest {
+                4.. => self.block::<V, P, CHANNELS>(token, target, at, source_row, source_column),
+                3 => self.block::<V, P, 3>(token, target, at, source_row, source_column),
+                2 => self.block::<V, P, 2>(token, target, at, source_row, source_column),
+                _ => self.block::<V, P, 1>(token, target, at, source_row, source_column),
+            }
+            first += rest.min(CHANNELS);
+        }
+    }
+
+    /// `P` pixels of one row, `C` channels.
+    #[inline(always)]
+    fn block<V: Lanes, const P: usize, const C: usize>(
+        &self,
+        token: V::Token,
+        target: &mut [f32],
+        (column, first, step): (usize, usize, usize),
+        source_row: impl Fn(usize) -> Option<usize>,
+        source_column: impl Fn(usize, usize) -> Option<usize>,
+    ) {
+        let mut sums: [[V; C]; P] =
+            [from_fn(|c| V::splat(token, self.bias.get(first + c).copied().unwrap_or_default()));
+                P];
+        let pixel = self.source_channels * V::COUNT;
+        for tap_row in 0..self.taps.0 {
+            let Some(source_row) = source_row(tap_row) else {
+                continue;
+            };
+            for tap_column in 0..self.taps.1 {
+                let Some(source_column) = source_column(column, tap_column) else {
+                    continue;
+                };
+                let start = (source_row * self.source_columns + source_column) * pixel;
+                let tap = (tap_row * self.taps.1 + tap_column) * self.tap_stride;
+                let Some(weights) = self.w.get(tap + first * self.target_stride..) else {
+                    continue;
+                };
+                let sources: [&[f32]; P] = from_fn(|p| {
+                    let start = start + p * step * pixel;
+                    self.source.get(start..start + pixel).unwrap_or_default()
+                });
+                accumulate::<V, P, C>(
+                    token,
+                    &mut sums,
+                    sources,
+                    (weights, self.source_stride, self.target_stride),
+                );
+            }
+        }
+        for (p, sums) in sums.iter().enumerate() {
+            for (c, sum) in sums.iter().enumerate() {
+                let at = ((column + p) * self.target_channels + first + c) * V::COUNT;
+                if let Some(target) = target.get_mut(at..) {
+                    self.finish.store(token, *sum, target);
+                }
+            }
+        }
+    }
+}
+
+/// Adds the terms of all source channels of one tap.
+#[inline(always)]
+fn accumulate<V: Lanes, const P: usize, const C: usize>(
+    token: V::Token,
+    sums: &mut [[V; C]; P],
+    sources: [&[f32]; P],
+    (weights, source_stride, target_stride): (&[f32], usize, usize),
+) {
+    let channels = sources[0].len() / V::COUNT;
+    for channel in 0..channels {
+        let Some(weights) = weights.get(channel * source_stride..) else {
+            return;
+        };
+        let Some(_) = weights.get((C - 1) * target_stride) else {
+            return;
+        };
+        let weights: [V; C] = from_fn(|c| V::splat(token, weights[c * target_stride]));
+        for (sums, source) in sums.iter_mut().zip(&sources) {
+            let Some(values) = source.get(channel * V::COUNT..(channel + 1) * V::COUNT) else {
+                return;
+            };
+            let value = V::load(token, values);
+            for (sum, weight) in sums.iter_mut().zip(weights) {
+                *sum = sum.add(value.multiply(weight));
+            }
+        }
+    }
+}
+
+/// `dw += x * dy` over the windows, and `dbias += Σ dy`.
+///
+/// Order: for each sample a sum from 0 over the windows, row by row; these sums are added, sample after sample, to what `dw` holds. A
+/// batch in parts gives the same bits as in one.
+pub(crate) struct WeightGradient<'a> {
+    pub(crate) window: Window,
+    pub(crate) channels: usize,
+    pub(crate) filters: usize,
+    pub(crate) x: &'a [f32],
+    pub(crate) dy: &'a [f32],
+    /// The rows of weights, `[height, width, channels]` in one index, whose gradients are computed: from this one on, as many as
+    /// `dw` has.
+    pub(crate) first_row: usize,
+    /// `[rows, filters]`.
+    pub(crate) dw: &'a mut [f32],
+}
+
+impl Kernel for WeightGradient<'_> {
+    #[inline(always)]
+    fn run<V: Lanes>(mut self, token: V::Token) {
+        let Self {
+            channels, filters, ..
+        } = self;
+        let dw = core::mem::take(&mut self.dw);
+        let rows = dw.len() / filters.max(1);
+        let mut row = 0;
+        while row < rows {
+            let at = self.first_row + row;
+            let channel = at % channels.max(1);
+            let tap = at / channels.max(1);
+            let together = (channels - channel).min(rows - row);
+            let count = if together >= CHANNELS { CHANNELS } else { 1 };
+            let Some(dw) = dw.get_mut(row * filters..(row + count) * filters) else {
+                return;
+            };
+            if count == CHANNELS {
+                self.filters::<V, CHANNELS>(token, tap, channel, dw);
+            } else {
+                self.filters::<V, 1>(token, tap, channel, dw);
+            }
+            row += count;
+        }
+    }
+}
+
+impl WeightGradient<'_> {
+    #[inline(always)]
+    fn filters<V: Lanes, const R: usize>(
+        &self,
+        token: V::Token,
+        tap: usize,
+        channel: usize,
+        dw: &mut [f32],
+    ) {
+        let mut first = 0;
+        while first < self.filters {
+            let rest = self.filters - first;
+            match rest {
+                4.. => self.block::<V, R, CHANNELS>(token, tap, channel, first, dw),
+                3 => self.block::<V, R, 3>(token, tap, channel, first, dw),
+                2 => self.block::<V, R, 2>(token, tap, channel, first, dw),
+                _ => self.block::<V, R, 1>(token, tap, channel, first, dw),
+            }
+            first += rest.min(CHANNELS);
+        }
+    }
+
+    /// `R` channels of one tap, `F` filters.
+    #[inline(always)]
+    fn block<V: Lanes, const R: usize, const F: usize>(
+        &self,
+        token: V::Token,
+        tap: usize,
+        channel: usize,
+        first: usize,
+        dw: &mut [f32],
+    ) {
+        let Window { rows, columns } = self.window;
+        let tap_columns = columns.kernel.max(1);
+        let (tap_row, tap_column) = (tap / tap_columns, tap % tap_columns);
+        let (x_pixel, dy_pixel) = (self.channels * V::COUNT, self.filters * V::COUNT);
+        let x_step = columns.stride * x_pixel;
+        let outputs = columns.outputs_of(tap_column);
+        let Some(first_column) = columns.input_at(outputs.start, tap_column) else {
+            return;
+        };
+        let mut sums = [[V::splat(token, 0.0); F]; R];
+        for row in rows.outputs_of(tap_row) {
+            let Some(input_row) = rows.input_at(row, tap_row) else {
+                continue;
+            };
+            let x_start = (input_row * columns.input + first_column) * x_pixel + channel * V::COUNT;
+            let dy_start = (row * columns.output + outputs.start) * dy_pixel + first * V::COUNT;
+            let (Some(x), Some(dy)) = (self.x.get(x_start..), self.dy.get(dy_start..)) else {
+                return;
+            };
+            let pixels = x.chunks(x_step.max(1)).zip(dy.chunks(dy_pixel.max(1)));
+            for (x, dy) in pixels.take(outputs.len()) {
+                let (Some(x), Some(dy)) = (x.get(..R * V::COUNT), dy.get(..F * V::COUNT)) else {
+                    return;
+                };
+                let dy: [V; F] = from_fn(|f| V::load(token, &dy[f * V::COUNT..]));
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let x = V::load(token, &x[r * V::COUNT..]);
+                    for (sum, dy) in sums.iter_mut().zip(dy) {
+                        *sum = sum.add(x.multiply(dy));
+                    }
+                }
+            }
+        }
+        for (r, sums) in sums.iter().enumerate() {
+            for (f, sum) in sums.iter().enumerate() {
+                if let Some(dw) = dw.get_mut(r * self.filters + first + f) {
+                    add_lanes(*sum, dw);
+                }
+            }
+        }
+    }
+}
+
+/// Adds the samples of a group to a value, one after another.
+#[inline(always)]
+pub(crate) fn add_lanes<V: Lanes>(sums: V, value: &mut f32) {
+    let mut lanes = [0.0; super::lanes::MOST];
+    sums.store(&mut lanes);
+    for lane in lanes.iter().take(V::COUNT) {
+        *value += lane;
+    }
+}
+
+/// `sum += Σ values` over the pixels of one group, `values [pixels, channels]`, `sum [channels]`.
+///
+/// Order: as [`WeightGradient`].
+pub(crate) struct AddPixels<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) sum: &'a mut [f32],
+}
+
+impl Kernel for AddPixels<'_> {
+    #[inline(always)]
+    fn run<V: Lanes>(self, token: V::Token) {
+        let step = self.sum.len() * V::COUNT;
+        for (channel, total) in self.sum.iter_mut().enumerate() {
+            let mut sum = V::splat(token, 0.0);
+            for pixel in self.values.chunks_exact(step.max(1)) {
+                if let Some(values) = pixel.get(channel * V::COUNT..(channel + 1) * V::COUNT) {
+                    sum = sum.add(V::load(token, values));
+                }
+            }
+            add_lanes(sum, total);
+        }
+    }
+}
+
+/// A depthwise convolution, `y[.., c · multiplier + m] = bias + Σ x[.., c] * w[.., c, m]`.
+///
+/// Order: the bias, then the rows and columns of the kernel that do not lie on padding.
+pub(crate) struct DepthwiseForward<'a> {
+    pub(crate) window: Window,
+    pub(crate) channels: usize,
+    pub(crate) multiplier: usize,
+    pub(crate) x: &'a [f32],
+    pub(crate) w: &'a [f32],
+    pub(crate) bias: &'a [f32],
+    pub(crate) y: &'a mut [f32],
+}
+
+/// Adds `x[pixel, channel] · w[tap, channel, m]` over the taps for which `source` finds a pixel.
+#[inline(always)]
+fn depthwise_sum<V: Lanes>(
+    token: V::Token,
+    (tap_rows, tap_columns): (usize, usize),
+    source: impl Fn(usize, usize) -> Option<usize>,
+    values: &[f32],
+    w: &[f32],
+    tap_stride: usize,
+    start: V,
+) -> V {
+    let mut sum = start;
+    for tap_row in 0..tap_rows {
+        for tap_column in 0..tap_columns {
+            let tap = (tap_row * tap_columns + tap_column) * tap_stride;
+            if let Some(at) = source(tap_row, tap_column)
+                && let (Some(value), Some(weight)) = (values.get(at..at + V::COUNT), w.get(tap))
+            {
+                sum = sum.add(V::load(token, value).multiply(V::splat(token, *weight)));
+            }
+        }
+    }
+    sum
+}
+
+impl Kernel for DepthwiseForward<'_> {
+    #[inline(always)]
+    fn run<V: Lanes>(self, token: V::Token) {
+        let Window { rows, columns } = self.window;
+        let filters = self.channels * self.multiplier;
+        for (pixel, y) in self
+            .y
+            .chunks_exact_mut((filters * V::COUNT).max(1))
+            .enumerate()
+        {
+            let (row, column) = (pixel / columns.output.max(1), pixel % columns.output.max(1));
+            for (filter, y) in y.chunks_exact_mut(V::COUNT).enumerate() {
+                let channel = filter / self.multiplier.max(1);
+                let bias = self.bias.get(filter).copied().unwrap_or_default();
+                let source = |tap_row, tap_column| {
+                    let row = rows.input_at(row, tap_row)?;
+                    let column = columns.input_at(column, tap_column)?;
+                    Some(((row * columns.input + column) * self.channels + channel) * V::COUNT)
+                };
+                depthwise_sum::<V>(
+                    token,
+                    (rows.kernel, columns.kernel),
+                    source,
+                    self.x,
+                    self.w.get(filter..).unwrap_or_default(),
+                    filters,
+                    V::splat(token, bias),
+                )
+                .store(y);
+            }
+        }
+    }
+}
+
+/// The gradient of a depthwise convolution's input.
+///
+/// Order: 0, then for each filter of the channel the rows and columns of the kernel through which a window reaches the pixel.
+pub(crate) struct DepthwiseInputGradient<'a> {
+    pub(crate) window: Window,
+    pub(crate) channels: usize,
+    pub(crate) multiplier: usize,
+    pub(crate) dy: &'a [f32],
+    pub(crate) w: &'a [f32],
+    pub(crate) dx: &'a mut [f32],
+}
+
+impl Kernel for DepthwiseInputGradient<'_> {
+    #[inline(always)]
+    fn run<V: Lanes>(self, token: V::Token) {
+        let Window { rows, columns } = self.window;
+        let filters = self.channels * self.multiplier;
+        for (pixel, dx) in self
+            .dx
+            .chunks_exact_mut((self.channels * V::COUNT).max(1))
+            .enumerate()
+        {
+            let (row, column) = (pixel / columns.input.max(1), pixel % columns.input.max(1));
+            for (channel, dx) in dx.chunks_exact_mut(V::COUNT).enumerate() {
+                let mut sum = V::splat(token, 0.0);
+                for filter in channel * self.multiplier..(channel + 1) * self.multiplier {
+                    let source = |tap_row, tap_column| {
+                        let row = rows.output_at(row, tap_row)?;
+                        let column = columns.output_at(column, tap_column)?;
+                        Some(((row * columns.output + column) * filters + filter) * V::COUNT)
+                    };
+                    sum = depthwise_sum::<V>(
+                        token,
+                        (rows.kernel, columns.kernel),
+                        source,
+                        self.dy,
+                        self.w.get(filter..).unwrap_or_default(),
+                        filters,
+                        sum,
+                    );
+                }
+                sum.store(dx);
+            }
+        }
+    }
+}
+
+/// The gradient of a depthwise convolution's kernel.
+///
+/// Order: as [`WeightGradient`].
+pub(crate) struct DepthwiseWeightGradient<'a> {
+    pub(crate) window: Window,
+    pub(crate) channels: usize,
+    pub(crate) multiplier: usize,
+    pub(crate) x: &'a [f32],
+    pub(crate) dy: &'a [f32],
+    pub(crate) dw: &'a mut [f32],
+}
+
+impl Kernel for DepthwiseWeightGradient<'_> {
+    #[inline(always)]
+    fn run<V: Lanes>(self, token: V::Token) {
+        let Window { rows, columns } = self.window;
+        let filters = self.channels * self.multiplier;
+        let axis_pairs = |axis: Axis, tap: usize| {
+            axis.outputs_of(tap)
+                .filter_map(move |output| Some((output, axis.input_at(output, tap)?)))
+        };
+        for (at, dw) in self.dw.iter_mut().enumerate() {
+            let (tap, filter) = (at / filters.max(1), at % filters.max(1));
+            let channel = filter / self.multiplier.max(1);
+            let tap_columns = columns.kernel.max(1);
+            let mut sum = V::splat(token, 0.0);
+            for (row, input_row) in axis_pairs(rows, tap / tap_columns) {
+                for (column, input_column) in axis_pairs(columns, tap % tap_columns) {
+                    let dy = ((row * columns.output + column) * filters + filter) * V::COUNT;
+                    let x = ((input_row * columns.input + input_column) * self.channels + channel)
+                        * V::COUNT;
+                    if let (Some(x), Some(dy)) =
+                        (self.x.get(x..x + V::COUNT), self.dy.get(dy..dy + V::COUNT))
+                    {
+                        sum = sum.add(V::load(token, x).multiply(V::load(token, dy)));
+                    }
+                }
+            }
+            add_lanes(sum, dw);
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! Pooling of groups of images (see [`super::lanes`]).
+
+use super::lanes::{Kernel, Lanes, MOST};
+use super::window::Window;
+
+/// The largest value under each window, the first of equal ones; `taps` takes its place in the window, unless it is empty.
+pub(crate) struct MaxForward<'a> {
+    pub(crate) window: Window,
+    pub(crate) channels: usize,
+    pub(crate) x: &'a [f32],
+    pub(crate) y: &'a mut [f32],
+    pub(crate) taps: &'a mut [u8],
+}
+
+impl Kernel for MaxForward<'_> {
+    #[inline(always)]
+    fn run<V: Lanes>(mut self, token: V::Token) {
+        let Window { rows, columns } = self.window;
+        let pixel = (self.channels * V::COUNT).max(1);
+        for (at, y) in self.y.chunks_exact_mut(pixel).enumerate() {
+            let (row, column) = (at / columns.output.max(1), at % columns.output.max(1));
+            let taps = core::mem::take(&mut self.taps);
+            let (taps, rest) = taps.split_at_mut(taps.len().min(pixel));
+            self.taps = rest;
+            let mut taps = taps.chunks_exact_mut(V::COUNT);
+            for (channel, y) in y.chunks_exact_mut(V::COUNT).enumerate() {
+                let mut best = V::splat(token, f32::NEG_INFINITY);
+                let mut place = V::splat(token, 0.0);
+                for tap_row in 0..rows.kernel {
+                    for tap_column in 0..columns.kernel {
+                        let (Some(row), Some(column)) = (
+                            rows.input_at(row, tap_row),
+                            columns.input_at(column, tap_column),
+                        ) else {
+                            continue;
+                        };
+                        let start = (row * columns.input + column) * pixel + channel * V::COUNT;
+                        let Some(x) = self.x.get(start..start + V::COUNT) else {
+                            continue;
+                        };
+                        let x = V::load(token, x);
+                        let tap = V::splat(token, (tap_row * columns.kernel + tap_column) as f32);
+                        place = x.where_greater(best, tap, place);
+                        best = best.maximum(x);
+                    }
+                }
+                best.store(y);
+                if let Some(taps) = taps.next() {
+                    let mut lanes = [0.0; MOST];
+                    place.store(&mut lanes);
+                    for (tap, lane) in taps.iter_mut().zip(lanes) {
+                        *tap = lane as u8;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Gives each gradient to the input that was the largest under its window. Order: 0, then the windows row by row.
+pub(crate) struct MaxBackward<'a> {
+    pub(crate) window: Window,
+    pub(crate) channels: usize,
+    pub(crate) dy: &'a [f32],
+    pub(crate) taps: &'a [u8],
+    pub(crate) dx: &'a mut [f32],
+}
+
+impl Kernel for MaxBackward<'_> {
+    #[inline(always)]
+    fn run<V: Lanes>(self, _: V::Token) {
+        let Window { rows, columns } = self.window;
+        let pixel = (self.channels * V::COUNT).max(1);
+        self.dx.fill(0.0);
+        let windows = self
+            .dy
+            .chunks_exact(pixel)
+            .zip(self.taps.chunks_exact(pixel));
+        for (at, (dy, taps)) in windows.enumerate() {
+            let (row, column) = (at / columns.output.max(1), at % columns.output.max(1));
+            for (i, (dy, tap)) in dy.iter().zip(taps).enumerate() {
+                let tap = usize::from(*tap);
+                let (Some(row), Some(column)) = (
+                    rows.input_at(row, tap / columns.kernel.max(1)),
+                    columns.input_at(column, tap % columns.kernel.max(1)),
+                ) else {
+                    continue;
+                };
+                if let Some(dx) = self.dx.get_mut((row * columns.input + column) * pixel + i) {
+                    *dx += dy;
+                }
+            }
+        }
+    }
+}
+
+/// The mean of the values under each window that are not padding. Order: 0, then row by row; the sum times the reciprocal of the
+/// count.
+pub(crate) struct AverageForward<'a> {
+    pub(crate) window: Window,
+    pub(crate) channels: usize,
+    pub(crate) x: &'a [f32],
+    pub(crate) y: &'a mut [f32],
+}
+
+/// Calls `visit` with every pixel of the input under the window at `(row, column)`; returns how many there are.
+#[inline(always)]
+fn under(window: Window, (row, column): (usize, usize), mut visit: impl FnMut(usize)) -> usize {
+    let Window { rows, columns } = window;
+    let mut count = 0;
+    for tap_row in 0..rows.kernel {
+        for tap_column in 0..columns.kernel {
+            if let (Some(row), Some(column)) = (
+                rows.input_at(row, tap_row),
+                columns.input_at(column, tap_column),
+            ) {
+                visit(row * columns.input + column);
+                count += 1;
+            }
+        }
+    }
+    count
+}
+
+impl Kernel for AverageForward<'_> {
+    #[inline(always)]
+    fn run<V: Lanes>(self, token: V::Token) {
+        let columns = self.window.columns.output.max(1);
+        let pixel = (self.channels * V::COUNT).max(1);
+        for (at, y) in self.y.chunks_exact_mut(pixel).enumerate() {
+            for (channel, y) in y.chunks_exact_mut(V::COUNT).enumerate() {
+                let mut sum = V::splat(token, 0.0);
+                let count = under(self.window, (at / columns, at % columns), |input| {
+                    let start = input * pixel + channel * V::COUNT;
+                    if let Some(x) = self.x.get(start..start + V::COUNT) {
+                        sum = sum.add(V::load(token, x));
+                    }
+                });
+                let share = V::splat(token, 1.0 / count.max(1) as f32);
+                sum.multiply(share).store(y);
+            }
+        }
+    }
+}
+
+/// Shares each gradient among the inputs under its window. Order: 0, then the windows row by row.
+pub(crate) struct AverageBackward<'a> {
+    pub(crate) window: Window,
+    pub(crate) channels: usize,
+    pub(crate) dy: &'a [f32],
+    pub(crate) dx: &'a mut [f32],
+}
+
+impl Kernel for AverageBackward<'_> {
+    #[inline(always)]
+    fn run<V: Lanes>(self, token: V::Token) {
+        let columns = self.window.columns.output.max(1);
+        let pixel = (self.channels * V::COUNT).max(1);
+        self.dx.fill(0.0);
+        for (at, dy) in self.dy.chunks_exact(pixel).enumerate() {
+            let place = (at / columns, at % columns);
+            let count = under(self.window, place, |_| {});
+            let share = V::splat(token, 1.0 / count.max(1) as f32);
+            for (channel, dy) in dy.chunks_exact(V::COUNT).enumerate() {
+                let dy = V::load(token, dy).multiply(share);
+                under(self.window, place, |input| {
+                    let start = input * pixel + channel * V::COUNT;
+                    if let Some(dx) = self.dx.get_mut(start..start + V::COUNT) {
+                        V::load(token, dx).add(dy).store(dx);
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// The mean over all pixels, for each sample a vector of channels. Order: 0, then row by row; the sum times the reciprocal of the count.
+pub(crate) struct GlobalAverageForward<'a> {
+    pub(crate) pixels: usize,
+    pub(crate) channels: usize,
+    pub(crate) x: &'a [f32],
+    /// `[lanes, channels]`.
+    pub(crate) y: &'a mut [f32],
+}
+
+/// Stores a value of each sample at `channel` of its vector.
+#[inline(always)]
+fn store_apart<V: Lanes>(value: V, y: &mut [f32], channels: usize, channel: usize) {
+    let mut lanes = [0.0; MOST];
+    value.store(&mut lanes);
+    for (y, lane) in y.chunks_exact_mut(channels.max(1)).zip(lanes) {
+        if let Some(y) = y.get_mut(channel) {
+            *y = lane;
+        }
+    }
+}
+
+/// The values of the samples at `channel` of their vectors.
+#[inline(always)]
+fn load_apart<V: Lanes>(token: V::Token, y: &[f32], channels: usize, channel: usize) -> V {
+    let mut lanes = [0.0; MOST];
+    for (lane, y) in lanes.iter_mut().zip(y.chunks_exact(channels.max(1))) {
+        *lane = y.get(channel).copied().unwrap_or_default();
+    }
+    V::load(token, &lanes)
+}
+
+impl Kernel for GlobalAverageForward<'_> {
+    #[inline(always)]
+    fn run<V: Lanes>(self, token: V::Token) {
+        let share = V::splat(token, 1.0 / self.pixels.max(1) as f32);
+        for channel in 0..self.channels {
+            let mut sum = V::splat(token, 0.0);
+            for pixel in self.x.chunks_exact((self.channels * V::COUNT).max(1)) {
+                if let Some(x) = pixel.get(channel * V::COUNT..(channel + 1) * V::COUNT) {
+                    sum = sum.add(V::load(token, x));
+                }
+            }
+            store_apart(sum.multiply(share), self.y, self.channels, channel);
+        }
+    }
+}
+
+/// Shares each channel's gradient among its pixels.
+pub(crate) struct GlobalAverageBackward<'a> {
+    pub(crate) pixels: usize,
+    pub(crate) channels: usize,
+    /// `[lanes, channels]`.
+    pub(crate) dy: &'a [f32],
+    pub(crate) dx: &'a mut [f32],
+}
+
+impl Kernel for GlobalAverageBackward<'_> {
+    #[inline(always)]
+    fn run<V: Lanes>(self, token: V::Token) {
+        let share = V::splat(token, 1.0 / self.pixels.max(1) as f32);
+        for channel in 0..self.channels {
+            let dy = load_apart::<V>(token, self.dy, self.channels, channel).multiply(share);
+            for pixel in self.dx.chunks_exact_mut((self.channels * V::COUNT).max(1)) {
+                if let Some(dx) = pixel.get_mut(channel * V::COUNT..(channel + 1) * V::COUNT) {
+                    dy.store(dx);
+                }
+            }
+        }
+    }
+}
+
+/// The largest value over all pixels, the first of equal ones; `places` takes its pixel, unless it is empty.
+pub(crate) struct GlobalMaxForward<'a> {
+    pub(crate) channels: usize,
+    pub(crate) x: &'a [f32],
+    /// `[lanes, channels]`.
+    pub(crate) y: &'a mut [f32],
+    /// `[lanes, channels]`.
+    pub(crate) places: &'a mut [f32],
+}
+
+impl Kernel for GlobalMaxForward<'_> {
+    #[inline(always)]
+    fn run<V: Lanes>(self, token: V::Token) {
+        for channel in 0..self.channels {
+            let mut best = V::splat(token, f32::NEG_INFINITY);
+            let mut place = V::splat(token, 0.0);
+            let pixels = self.x.chunks_exact((self.channels * V::COUNT).max(1));
+            for (at, pixel) in pixels.enumerate() {
+                if let Some(x) = pixel.get(channel * V::COUNT..(channel + 1) * V::COUNT) {
+                    let x = V::load(token, x);
+                    // Exact: an image has fewer than 2^24 pixels if its lengths fit memory that is counted in u32.
+                    place = x.where_greater(best, V::splat(token, at as f32), place);
+                    best = best.maximum(x);
+                }
+            }
+            store_apart(best, self.y, self.channels, channel);
+            store_apart(place, self.places, self.channels, channel);
+        }
+    }
+}
+
+/// Gives each channel's gradient to the pixel that was the largest.
+pub(crate) struct GlobalMaxBackward<'a> {
+    pub(crate) channels: usize,
+    /// `[lanes, channels]`.
+    pub(crate) dy: &'a [f32],
+    pub(crate) places: &'a [f32],
+    pub(crate) dx: &'a mut [f32],
+}
+
+impl Kernel for GlobalMaxBackward<'_> {
+    #[inline(always)]
+    fn run<V: Lanes>(self, _: V::Token) {
+        self.dx.fill(0.0);
+        let channels = self.channels.max(1);
+        let samples = self
+            .dy
+            .chunks_exact(channels)
+            .zip(self.places.chunks_exact(channels));
+        for (lane, (dy, places)) in samples.enumerate() {
+            for (channel, (dy, place)) in dy.iter().zip(places).enumerate() {
+                let at = (*place as usize * channels + channel) * V::COUNT + lane;
+                if let Some(dx) = self.dx.get_mut(at) {
+                    *dx = *dy;
+                }
+            }
+        }
+    }
+}
