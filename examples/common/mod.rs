@@ -5,5 +5,6 @@
 pub mod bar;
 pub mod chart;
 pub mod digits;
+pub mod experiment;
 pub mod shades;
 pub mod shifted;
