@@ -439,30 +439,6 @@ pub(crate) fn add_lanes<V: Lanes>(sums: V, value: &mut f32) {
     }
 }
 
-/// `sum += Σ values` over the pixels of one group, `values [pixels, channels]`, `sum [channels]`.
-///
-/// Order: as [`WeightGradient`].
-pub(crate) struct AddPixels<'a> {
-    pub(crate) values: &'a [f32],
-    pub(crate) sum: &'a mut [f32],
-}
-
-impl Kernel for AddPixels<'_> {
-    #[inline(always)]
-    fn run<V: Lanes>(self, token: V::Token) {
-        let step = self.sum.len() * V::COUNT;
-        for (channel, total) in self.sum.iter_mut().enumerate() {
-            let mut sum = V::splat(token, 0.0);
-            for pixel in self.values.chunks_exact(step.max(1)) {
-                if let Some(values) = pixel.get(channel * V::COUNT..(channel + 1) * V::COUNT) {
-                    sum = sum.add(V::load(token, values));
-                }
-            }
-            add_lanes(sum, total);
-        }
-    }
-}
-
 /// A depthwise convolution, `y[.., c · multiplier + m] = bias + Σ x[.., c] * w[.., c, m]`.
 ///
 /// Order: the bias, then the rows and columns of the kernel that do not lie on padding.
