@@ -72,14 +72,13 @@ impl Kernel for Forward<'_> {
             bias,
             finish,
         };
-        let column_step = window.columns.stride;
         sweep.rows::<V>(
             token,
             y,
             window.rows.output,
             |row, tap| window.rows.input_at(row, tap),
             |column, tap| window.columns.input_at(column, tap),
-            Some(column_step),
+            true,
         );
     }
 }
@@ -124,14 +123,14 @@ impl Kernel for InputGradient<'_> {
             finish,
         };
         // With a stride, neighbouring pixels are reached through different elements of the kernel.
-        let column_step = (window.columns.stride == 1).then_some(1);
+        let neighbours = window.columns.stride == 1;
         sweep.rows::<V>(
             token,
             dx,
             window.rows.input,
             |row, tap| window.rows.output_at(row, tap),
             |column, tap| window.columns.output_at(column, tap),
-            column_step,
+            neighbours,
         );
     }
 }
@@ -158,6 +157,10 @@ struct Sweep<'a> {
 const PIXELS: usize = 4;
 const CHANNELS: usize = 4;
 
+/// What stands for the channels of a pixel of padding.
+static PADDING: [f32; PADDING_LEN] = [0.0; PADDING_LEN];
+const PADDING_LEN: usize = if cfg!(feature = "std") { 1 << 12 } else { 64 };
+
 impl Sweep<'_> {
     #[inline(always)]
     fn rows<V: Lanes>(
@@ -167,11 +170,12 @@ impl Sweep<'_> {
         rows: usize,
         source_row: impl Fn(usize, usize) -> Option<usize>,
         source_column: impl Fn(usize, usize) -> Option<usize> + Copy,
-        column_step: Option<usize>,
+        neighbours: bool,
     ) {
         let row_len = self.target_columns * self.target_channels * V::COUNT;
-        let inside =
-            |column: usize| (0..self.taps.1).all(|tap| source_column(column, tap).is_some());
+        let together = neighbours
+            && self.target_columns >= PIXELS
+            && self.source_channels * V::COUNT <= PADDING.len();
         for (row, target) in target
             .chunks_exact_mut(row_len.max(1))
             .take(rows)
@@ -179,28 +183,16 @@ impl Sweep<'_> {
         {
             let source_row = |tap| source_row(row, tap);
             let mut column = 0;
+            // The last pixels are worked on together with some before them, which are stored already.
+            while together && column < self.target_columns {
+                let start = column.min(self.target_columns - PIXELS);
+                let place = (start, column - start);
+                self.channels::<V, PIXELS>(token, target, place, source_row, source_column);
+                column += PIXELS;
+            }
             while column < self.target_columns {
-                let last = column + PIXELS - 1;
-                let together = match column_step {
-                    Some(step) if last < self.target_columns && inside(column) && inside(last) => {
-                        step
-                    }
-                    _ => 0,
-                };
-                if together > 0 {
-                    self.channels::<V, PIXELS>(
-                        token,
-                        target,
-                        column,
-                        together,
-                        source_row,
-                        source_column,
-                    );
-                    column += PIXELS;
-                } else {
-                    self.channels::<V, 1>(token, target, column, 0, source_row, source_column);
-                    column += 1;
-                }
+                self.channels::<V, 1>(token, target, (column, 0), source_row, source_column);
+                column += 1;
             }
         }
     }
@@ -211,15 +203,14 @@ impl Sweep<'_> {
         &self,
         token: V::Token,
         target: &mut [f32],
-        column: usize,
-        step: usize,
+        (column, stored): (usize, usize),
         source_row: impl Fn(usize) -> Option<usize> + Copy,
         source_column: impl Fn(usize, usize) -> Option<usize> + Copy,
     ) {
         let mut first = 0;
         while first < self.target_channels {
             let rest = self.target_channels - first;
-            let at = (column, first, step);
+            let at = (column, stored, first);
             match rest {
                 4.. => self.block::<V, P, CHANNELS>(token, target, at, source_row, source_column),
                 3 => self.block::<V, P, 3>(token, target, at, source_row, source_column),
@@ -236,40 +227,39 @@ impl Sweep<'_> {
         &self,
         token: V::Token,
         target: &mut [f32],
-        (column, first, step): (usize, usize, usize),
+        (column, stored, first): (usize, usize, usize),
         source_row: impl Fn(usize) -> Option<usize>,
         source_column: impl Fn(usize, usize) -> Option<usize>,
     ) {
-        let mut sums: [[V; C]; P] =
-            [from_fn(|c| V::splat(token, self.bias.get(first + c).copied().unwrap_or_default()));
-                P];
+        let mut sums: [[V; C]; P] = [from_fn(|c| {
+            V::splat(
+                token,
+                0.0 + self.bias.get(first + c).copied().unwrap_or_default(),
+            )
+        }); P];
         let pixel = self.source_channels * V::COUNT;
         for tap_row in 0..self.taps.0 {
             let Some(source_row) = source_row(tap_row) else {
                 continue;
             };
             for tap_column in 0..self.taps.1 {
-                let Some(source_column) = source_column(column, tap_column) else {
-                    continue;
-                };
-                let start = (source_row * self.source_columns + source_column) * pixel;
                 let tap = (tap_row * self.taps.1 + tap_column) * self.tap_stride;
                 let Some(weights) = self.w.get(tap + first * self.target_stride..) else {
                     continue;
                 };
-                let sources: [&[f32]; P] = from_fn(|p| {
-                    let start = start + p * step * pixel;
-                    self.source.get(start..start + pixel).unwrap_or_default()
-                });
-                accumulate::<V, P, C>(
-                    token,
-                    &mut sums,
-                    sources,
-                    (weights, self.source_stride, self.target_stride),
-                );
+                let weights = (weights, self.source_stride, self.target_stride);
+                let under = |p: usize| source_column(column + p, tap_column);
+                let source_of = |column: Option<usize>| {
+                    let start = (source_row * self.source_columns + column?) * pixel;
+                    self.source.get(start..start + pixel)
+                };
+                // Pixels of padding add zeros, which changes no bit of a sum: none of them is -0.
+                let padding = PADDING.get(..pixel).unwrap_or_default();
+                let sources: [&[f32]; P] = from_fn(|p| source_of(under(p)).unwrap_or(padding));
+                accumulate::<V, P, C>(token, &mut sums, sources, weights);
             }
         }
-        for (p, sums) in sums.iter().enumerate() {
+        for (p, sums) in sums.iter().enumerate().skip(stored) {
             for (c, sum) in sums.iter().enumerate() {
                 let at = ((column + p) * self.target_channels + first + c) * V::COUNT;
                 if let Some(target) = target.get_mut(at..) {
@@ -329,25 +319,30 @@ pub(crate) struct WeightGradient<'a> {
 impl Kernel for WeightGradient<'_> {
     #[inline(always)]
     fn run<V: Lanes>(mut self, token: V::Token) {
-        let Self {
-            channels, filters, ..
-        } = self;
         let dw = core::mem::take(&mut self.dw);
-        let rows = dw.len() / filters.max(1);
+        let filters = self.filters.max(1);
+        // The weights of one row of the kernel are worked on together: the same gradients belong to all of them.
+        let kernel_row = (self.window.columns.kernel * self.channels).max(1);
+        let rows = dw.len() / filters;
         let mut row = 0;
         while row < rows {
             let at = self.first_row + row;
-            let channel = at % channels.max(1);
-            let tap = at / channels.max(1);
-            let together = (channels - channel).min(rows - row);
-            let count = if together >= CHANNELS { CHANNELS } else { 1 };
+            let place = (at / kernel_row, at % kernel_row);
+            let rest = (kernel_row - place.1).min(rows - row);
+            // Rather 3 + 3 + 3 than 4 + 4 + 1.
+            let count = match rest {
+                ..3 => 1,
+                3 => 3,
+                _ if matches!(rest % CHANNELS, 1 | 2) => 3,
+                _ => CHANNELS,
+            };
             let Some(dw) = dw.get_mut(row * filters..(row + count) * filters) else {
                 return;
             };
-            if count == CHANNELS {
-                self.filters::<V, CHANNELS>(token, tap, channel, dw);
-            } else {
-                self.filters::<V, 1>(token, tap, channel, dw);
+            match count {
+                CHANNELS => self.filters::<V, CHANNELS>(token, place, dw),
+                3 => self.filters::<V, 3>(token, place, dw),
+                _ => self.filters::<V, 1>(token, place, dw),
             }
             row += count;
         }
@@ -359,60 +354,67 @@ impl WeightGradient<'_> {
     fn filters<V: Lanes, const R: usize>(
         &self,
         token: V::Token,
-        tap: usize,
-        channel: usize,
+        place: (usize, usize),
         dw: &mut [f32],
     ) {
         let mut first = 0;
         while first < self.filters {
             let rest = self.filters - first;
             match rest {
-                4.. => self.block::<V, R, CHANNELS>(token, tap, channel, first, dw),
-                3 => self.block::<V, R, 3>(token, tap, channel, first, dw),
-                2 => self.block::<V, R, 2>(token, tap, channel, first, dw),
-                _ => self.block::<V, R, 1>(token, tap, channel, first, dw),
+                4.. => self.block::<V, R, CHANNELS>(token, place, first, dw),
+                3 => self.block::<V, R, 3>(token, place, first, dw),
+                2 => self.block::<V, R, 2>(token, place, first, dw),
+                _ => self.block::<V, R, 1>(token, place, first, dw),
             }
             first += rest.min(CHANNELS);
         }
     }
 
-    /// `R` channels of one tap, `F` filters.
+    /// `R` weights of a row of the kernel, from `start` on, in the order of columns and channels; `F` filters.
     #[inline(always)]
     fn block<V: Lanes, const R: usize, const F: usize>(
         &self,
         token: V::Token,
-        tap: usize,
-        channel: usize,
+        (tap_row, start): (usize, usize),
         first: usize,
         dw: &mut [f32],
     ) {
         let Window { rows, columns } = self.window;
-        let tap_columns = columns.kernel.max(1);
-        let (tap_row, tap_column) = (tap / tap_columns, tap % tap_columns);
-        let (x_pixel, dy_pixel) = (self.channels * V::COUNT, self.filters * V::COUNT);
-        let x_step = columns.stride * x_pixel;
-        let outputs = columns.outputs_of(tap_column);
-        let Some(first_column) = columns.input_at(outputs.start, tap_column) else {
-            return;
-        };
+        let channels = self.channels.max(1);
+        let (x_pixel, dy_pixel) = (channels * V::COUNT, self.filters * V::COUNT);
+        let taps: [usize; R] = from_fn(|r| (start + r) / channels);
+        let channel: [usize; R] = from_fn(|r| (start + r) % channels * V::COUNT);
+        // Padding adds zeros, which changes no bit of a sum: none of them is -0.
+        let padding = PADDING.get(..V::COUNT).unwrap_or_default();
+        // The columns of the output under which at least one of the taps lies on the input.
+        let last = columns.outputs_of(taps[0]).end.min(columns.output);
+        let outputs = columns.outputs_of(taps[R - 1]).start..last;
         let mut sums = [[V::splat(token, 0.0); F]; R];
         for row in rows.outputs_of(tap_row) {
             let Some(input_row) = rows.input_at(row, tap_row) else {
                 continue;
             };
-            let x_start = (input_row * columns.input + first_column) * x_pixel + channel * V::COUNT;
-            let dy_start = (row * columns.output + outputs.start) * dy_pixel + first * V::COUNT;
-            let (Some(x), Some(dy)) = (self.x.get(x_start..), self.dy.get(dy_start..)) else {
+            let x_row = columns.input * x_pixel;
+            let dy_row = columns.output * dy_pixel;
+            let (Some(x), Some(dy)) = (
+                self.x.get(input_row * x_row..(input_row + 1) * x_row),
+                self.dy.get(row * dy_row..(row + 1) * dy_row),
+            ) else {
                 return;
             };
-            let pixels = x.chunks(x_step.max(1)).zip(dy.chunks(dy_pixel.max(1)));
-            for (x, dy) in pixels.take(outputs.len()) {
-                let (Some(x), Some(dy)) = (x.get(..R * V::COUNT), dy.get(..F * V::COUNT)) else {
+            for output in outputs.clone() {
+                let at = output * dy_pixel + first * V::COUNT;
+                let Some(dy) = dy.get(at..at + F * V::COUNT) else {
                     return;
                 };
                 let dy: [V; F] = from_fn(|f| V::load(token, &dy[f * V::COUNT..]));
                 for (r, sums) in sums.iter_mut().enumerate() {
-                    let x = V::load(token, &x[r * V::COUNT..]);
+                    let column = output * columns.stride + taps[r] * columns.dilation;
+                    // Past the ends of the row before and after it.
+                    let at = column.wrapping_sub(columns.before).wrapping_mul(x_pixel);
+                    let at = at.wrapping_add(channel[r]);
+                    let x = x.get(at..at.wrapping_add(V::COUNT)).unwrap_or(padding);
+                    let x = V::load(token, x);
                     for (sum, dy) in sums.iter_mut().zip(dy) {
                         *sum = sum.add(x.multiply(dy));
                     }
@@ -436,30 +438,6 @@ pub(crate) fn add_lanes<V: Lanes>(sums: V, value: &mut f32) {
     sums.store(&mut lanes);
     for lane in lanes.iter().take(V::COUNT) {
         *value += lane;
-    }
-}
-
-/// `sum += Σ values` over the pixels of one group, `values [pixels, channels]`, `sum [channels]`.
-///
-/// Order: as [`WeightGradient`].
-pub(crate) struct AddPixels<'a> {
-    pub(crate) values: &'a [f32],
-    pub(crate) sum: &'a mut [f32],
-}
-
-impl Kernel for AddPixels<'_> {
-    #[inline(always)]
-    fn run<V: Lanes>(self, token: V::Token) {
-        let step = self.sum.len() * V::COUNT;
-        for (channel, total) in self.sum.iter_mut().enumerate() {
-            let mut sum = V::splat(token, 0.0);
-            for pixel in self.values.chunks_exact(step.max(1)) {
-                if let Some(values) = pixel.get(channel * V::COUNT..(channel + 1) * V::COUNT) {
-                    sum = sum.add(V::load(token, values));
-                }
-            }
-            add_lanes(sum, total);
-        }
     }
 }
 

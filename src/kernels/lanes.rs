@@ -1,7 +1,6 @@
 //! Samples side by side: how the layers that work on images use vectors.
 //!
-//! An image tensor of a batch lies in groups of samples: as many groups of 16 as there are, then at most one of 8, one of 4, and
-//! single ones. Within a group the values of the same position stand side by side, `[height, width, channels, lanes]`, so that one
+//! An image tensor of a batch lies in groups of samples: as many groups of 16 as there are, then groups of 4, and single ones. Within a group the values of the same position stand side by side, `[height, width, channels, lanes]`, so that one
 //! vector instruction works on all its samples, whatever the number of channels, and no term of a sum ever meets another lane.
 //! Without the feature `std` every group is a single sample, and the layout is plain `[batch, height, width, channels]`.
 //!
@@ -151,8 +150,6 @@ macro_rules! vector_lanes {
 #[cfg(feature = "std")]
 vector_lanes!(f32x4, 4);
 #[cfg(feature = "std")]
-vector_lanes!(f32x8, 8);
-#[cfg(feature = "std")]
 vector_lanes!(f32x16, 16);
 
 /// Arithmetic on one group, for any number of lanes.
@@ -173,13 +170,12 @@ pub(crate) fn run(lanes: usize, kernel: impl Kernel) {
 
 #[cfg(feature = "std")]
 fn run_vector(lanes: usize, kernel: impl Kernel) {
-    use fearless_simd::{Simd, dispatch, f32x4, f32x8, f32x16};
+    use fearless_simd::{Simd, dispatch, f32x4, f32x16};
 
     #[inline(always)]
     fn on<S: Simd>(simd: S, lanes: usize, kernel: impl Kernel) {
         match lanes {
             16 => kernel.run::<f32x16<S>>(simd),
-            8 => kernel.run::<f32x8<S>>(simd),
             _ => kernel.run::<f32x4<S>>(simd),
         }
     }
@@ -188,7 +184,6 @@ fn run_vector(lanes: usize, kernel: impl Kernel) {
         Some(level) => dispatch!(level, simd => on(simd, lanes, kernel)),
         None => match lanes {
             16 => kernel.run::<[f32; 16]>(()),
-            8 => kernel.run::<[f32; 8]>(()),
             _ => kernel.run::<[f32; 4]>(()),
         },
     }
@@ -237,8 +232,6 @@ pub(crate) fn groups(batch: usize) -> impl Iterator<Item = Group> + Clone {
             0 => return None,
             #[cfg(feature = "std")]
             16.. => 16,
-            #[cfg(feature = "std")]
-            8.. => 8,
             #[cfg(feature = "std")]
             4.. => 4,
             _ => 1,

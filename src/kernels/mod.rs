@@ -13,6 +13,7 @@ pub(crate) mod lanes;
 pub(crate) mod matrix;
 pub(crate) mod normalization;
 pub(crate) mod pooling;
+pub(crate) mod relu;
 pub(crate) mod threads;
 pub(crate) mod window;
 
@@ -23,3 +24,13 @@ mod vectors;
 
 #[cfg(feature = "std")]
 pub use vectors::Vectors;
+
+#[cfg(feature = "std")]
+use vectors::vectorized;
+
+/// Plain loops are all there is.
+#[cfg(not(feature = "std"))]
+#[inline(always)]
+fn vectorized(work: impl FnOnce()) {
+    work();
+}

@@ -1,11 +1,38 @@
 //! Batch normalization of groups of images (see [`super::lanes`]).
 
+use core::array::from_fn;
+
 use super::convolution::add_lanes;
 use super::lanes::{Kernel, Lanes};
+
+/// `sum += Σ x` over the pixels. Order: as the gradients of a convolution's weights.
+pub(crate) struct AddPixels<'a> {
+    pub(crate) x: &'a [f32],
+    pub(crate) channels: usize,
+    pub(crate) first_channel: usize,
+    pub(crate) sum: &'a mut [f32],
+}
+
+impl Kernel for AddPixels<'_> {
+    #[inline(always)]
+    fn run<V: Lanes>(self, token: V::Token) {
+        let place = (self.channels, self.first_channel);
+        sum_pixels(
+            token,
+            place,
+            self.sum,
+            [self.x],
+            |_| (),
+            |(), [x]: [V; 1]| x,
+        );
+    }
+}
 
 /// `sum += Σ (x - mean)²` over the pixels. Order: as the gradients of a convolution's weights.
 pub(crate) struct AddSquares<'a> {
     pub(crate) x: &'a [f32],
+    pub(crate) channels: usize,
+    pub(crate) first_channel: usize,
     pub(crate) mean: &'a [f32],
     pub(crate) sum: &'a mut [f32],
 }
@@ -13,18 +40,19 @@ pub(crate) struct AddSquares<'a> {
 impl Kernel for AddSquares<'_> {
     #[inline(always)]
     fn run<V: Lanes>(self, token: V::Token) {
-        let pixel = (self.mean.len() * V::COUNT).max(1);
-        for (channel, (mean, total)) in self.mean.iter().zip(self.sum).enumerate() {
-            let mean = V::splat(token, *mean);
-            let mut sum = V::splat(token, 0.0);
-            for x in self.x.chunks_exact(pixel) {
-                if let Some(x) = x.get(channel * V::COUNT..(channel + 1) * V::COUNT) {
-                    let distance = V::load(token, x).subtract(mean);
-                    sum = sum.add(distance.multiply(distance));
-                }
-            }
-            add_lanes(sum, total);
-        }
+        let place = (self.channels, self.first_channel);
+        let mean = |channel| V::splat(token, value(self.mean, channel));
+        sum_pixels(
+            token,
+            place,
+            self.sum,
+            [self.x],
+            mean,
+            |mean, [x]: [V; 1]| {
+                let distance = x.subtract(mean);
+                distance.multiply(distance)
+            },
+        );
     }
 }
 
@@ -32,6 +60,8 @@ impl Kernel for AddSquares<'_> {
 pub(crate) struct AddNormalized<'a> {
     pub(crate) x: &'a [f32],
     pub(crate) dy: &'a [f32],
+    pub(crate) channels: usize,
+    pub(crate) first_channel: usize,
     pub(crate) mean: &'a [f32],
     pub(crate) inverse: &'a [f32],
     pub(crate) sum: &'a mut [f32],
@@ -40,21 +70,87 @@ pub(crate) struct AddNormalized<'a> {
 impl Kernel for AddNormalized<'_> {
     #[inline(always)]
     fn run<V: Lanes>(self, token: V::Token) {
-        let pixel = (self.mean.len() * V::COUNT).max(1);
-        let statistics = self.mean.iter().zip(self.inverse);
-        for (channel, ((mean, inverse), total)) in statistics.zip(self.sum).enumerate() {
-            let (mean, inverse) = (V::splat(token, *mean), V::splat(token, *inverse));
-            let mut sum = V::splat(token, 0.0);
-            let range = channel * V::COUNT..(channel + 1) * V::COUNT;
-            for (x, dy) in self.x.chunks_exact(pixel).zip(self.dy.chunks_exact(pixel)) {
-                if let (Some(x), Some(dy)) = (x.get(range.clone()), dy.get(range.clone())) {
-                    let normalized = V::load(token, x).subtract(mean).multiply(inverse);
-                    sum = sum.add(V::load(token, dy).multiply(normalized));
-                }
-            }
-            add_lanes(sum, total);
+        let place = (self.channels, self.first_channel);
+        let statistics = |channel| {
+            let splat = |values| V::splat(token, value(values, channel));
+            (splat(self.mean), splat(self.inverse))
+        };
+        let tensors = [self.x, self.dy];
+        sum_pixels(
+            token,
+            place,
+            self.sum,
+            tensors,
+            statistics,
+            |(mean, inverse), [x, dy]: [V; 2]| dy.multiply(x.subtract(mean).multiply(inverse)),
+        );
+    }
+}
+
+#[inline(always)]
+fn value(values: &[f32], channel: usize) -> f32 {
+    values.get(channel).copied().unwrap_or_default()
+}
+
+/// Channels whose sums do not wait for each other.
+const CHANNELS: usize = 8;
+
+/// For each of the channels from `first` on, as many as `sum` has: adds `term` of the tensors' values, over the pixels.
+#[inline(always)]
+fn sum_pixels<V: Lanes, K: Copy, const T: usize>(
+    token: V::Token,
+    (channels, first): (usize, usize),
+    sum: &mut [f32],
+    tensors: [&[f32]; T],
+    constants: impl Fn(usize) -> K + Copy,
+    term: impl Fn(K, [V; T]) -> V + Copy,
+) {
+    let mut start = 0;
+    while start < sum.len() {
+        let (_, rest) = sum.split_at_mut(start);
+        let place = (channels, first + start);
+        start += if let Some(sum) = rest.first_chunk_mut::<CHANNELS>() {
+            sum_block(token, place, sum, tensors, constants, term)
+        } else if let Some(sum) = rest.first_chunk_mut::<4>() {
+            sum_block(token, place, sum, tensors, constants, term)
+        } else if let Some(sum) = rest.first_chunk_mut::<1>() {
+            sum_block(token, place, sum, tensors, constants, term)
+        } else {
+            return;
+        };
+    }
+}
+
+/// `C` channels; returns how many.
+#[inline(always)]
+fn sum_block<V: Lanes, K: Copy, const T: usize, const C: usize>(
+    token: V::Token,
+    (channels, first): (usize, usize),
+    total: &mut [f32; C],
+    tensors: [&[f32]; T],
+    constants: impl Fn(usize) -> K,
+    term: impl Fn(K, [V; T]) -> V,
+) -> usize {
+    let constants: [K; C] = from_fn(|c| constants(first + c));
+    let mut sums = [V::splat(token, 0.0); C];
+    let pixel = (channels * V::COUNT).max(1);
+    let pixels = tensors[0].len() / pixel;
+    for at in 0..pixels {
+        let start = at * pixel + first * V::COUNT;
+        let values =
+            tensors.map(|tensor| tensor.get(start..start + C * V::COUNT).unwrap_or_default());
+        if values.iter().any(|values| values.len() != C * V::COUNT) {
+            break;
+        }
+        for (c, (sum, constants)) in sums.iter_mut().zip(constants).enumerate() {
+            let values = values.map(|values| V::load(token, &values[c * V::COUNT..]));
+            *sum = sum.add(term(constants, values));
         }
     }
+    for (sum, total) in sums.into_iter().zip(total) {
+        add_lanes(sum, total);
+    }
+    C
 }
 
 /// `y = (y - mean) · scale + shift` for each channel, in place.

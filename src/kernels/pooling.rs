@@ -15,7 +15,7 @@ pub(crate) struct MaxForward<'a> {
 impl Kernel for MaxForward<'_> {
     #[inline(always)]
     fn run<V: Lanes>(mut self, token: V::Token) {
-        let Window { rows, columns } = self.window;
+        let columns = self.window.columns;
         let pixel = (self.channels * V::COUNT).max(1);
         for (at, y) in self.y.chunks_exact_mut(pixel).enumerate() {
             let (row, column) = (at / columns.output.max(1), at % columns.output.max(1));
@@ -26,24 +26,14 @@ impl Kernel for MaxForward<'_> {
             for (channel, y) in y.chunks_exact_mut(V::COUNT).enumerate() {
                 let mut best = V::splat(token, f32::NEG_INFINITY);
                 let mut place = V::splat(token, 0.0);
-                for tap_row in 0..rows.kernel {
-                    for tap_column in 0..columns.kernel {
-                        let (Some(row), Some(column)) = (
-                            rows.input_at(row, tap_row),
-                            columns.input_at(column, tap_column),
-                        ) else {
-                            continue;
-                        };
-                        let start = (row * columns.input + column) * pixel + channel * V::COUNT;
-                        let Some(x) = self.x.get(start..start + V::COUNT) else {
-                            continue;
-                        };
+                under(self.window, (row, column), |input, tap| {
+                    let start = input * pixel + channel * V::COUNT;
+                    if let Some(x) = self.x.get(start..start + V::COUNT) {
                         let x = V::load(token, x);
-                        let tap = V::splat(token, (tap_row * columns.kernel + tap_column) as f32);
-                        place = x.where_greater(best, tap, place);
+                        place = x.where_greater(best, V::splat(token, tap as f32), place);
                         best = best.maximum(x);
                     }
-                }
+                });
                 best.store(y);
                 if let Some(taps) = taps.next() {
                     let mut lanes = [0.0; MOST];
@@ -68,28 +58,35 @@ pub(crate) struct MaxBackward<'a> {
 
 impl Kernel for MaxBackward<'_> {
     #[inline(always)]
-    fn run<V: Lanes>(self, _: V::Token) {
-        let Window { rows, columns } = self.window;
+    fn run<V: Lanes>(self, token: V::Token) {
+        let columns = self.window.columns.output.max(1);
         let pixel = (self.channels * V::COUNT).max(1);
         self.dx.fill(0.0);
+        let zero = V::splat(token, 0.0);
         let windows = self
             .dy
             .chunks_exact(pixel)
             .zip(self.taps.chunks_exact(pixel));
         for (at, (dy, taps)) in windows.enumerate() {
-            let (row, column) = (at / columns.output.max(1), at % columns.output.max(1));
-            for (i, (dy, tap)) in dy.iter().zip(taps).enumerate() {
-                let tap = usize::from(*tap);
-                let (Some(row), Some(column)) = (
-                    rows.input_at(row, tap / columns.kernel.max(1)),
-                    columns.input_at(column, tap % columns.kernel.max(1)),
-                ) else {
-                    continue;
+            under(self.window, (at / columns, at % columns), |input, tap| {
+                let dx = self.dx.get_mut(input * pixel..(input + 1) * pixel);
+                let (Some(dx), tap) = (dx, tap as f32) else {
+                    return;
                 };
-                if let Some(dx) = self.dx.get_mut((row * columns.input + column) * pixel + i) {
-                    *dx += dy;
+                let (before, after) = (V::splat(token, tap - 0.5), V::splat(token, tap + 0.5));
+                let values = dx.chunks_exact_mut(V::COUNT);
+                let gradients = dy.chunks_exact(V::COUNT).zip(taps.chunks_exact(V::COUNT));
+                for (dx, (dy, places)) in values.zip(gradients) {
+                    let mut lanes = [0.0; MOST];
+                    for (lane, place) in lanes.iter_mut().zip(places) {
+                        *lane = f32::from(*place);
+                    }
+                    let place = V::load(token, &lanes);
+                    let dy = place.where_greater(before, V::load(token, dy), zero);
+                    let dy = after.where_greater(place, dy, zero);
+                    V::load(token, dx).add(dy).store(dx);
                 }
-            }
+            });
         }
     }
 }
@@ -103,9 +100,14 @@ pub(crate) struct AverageForward<'a> {
     pub(crate) y: &'a mut [f32],
 }
 
-/// Calls `visit` with every pixel of the input under the window at `(row, column)`; returns how many there are.
+/// Calls `visit` with every pixel of the input under the window at `(row, column)` and its place in the window; returns how many
+/// there are.
 #[inline(always)]
-fn under(window: Window, (row, column): (usize, usize), mut visit: impl FnMut(usize)) -> usize {
+fn under(
+    window: Window,
+    (row, column): (usize, usize),
+    mut visit: impl FnMut(usize, usize),
+) -> usize {
     let Window { rows, columns } = window;
     let mut count = 0;
     for tap_row in 0..rows.kernel {
@@ -114,7 +116,8 @@ fn under(window: Window, (row, column): (usize, usize), mut visit: impl FnMut(us
                 rows.input_at(row, tap_row),
                 columns.input_at(column, tap_column),
             ) {
-                visit(row * columns.input + column);
+                let tap = tap_row * columns.kernel + tap_column;
+                visit(row * columns.input + column, tap);
                 count += 1;
             }
         }
@@ -130,7 +133,7 @@ impl Kernel for AverageForward<'_> {
         for (at, y) in self.y.chunks_exact_mut(pixel).enumerate() {
             for (channel, y) in y.chunks_exact_mut(V::COUNT).enumerate() {
                 let mut sum = V::splat(token, 0.0);
-                let count = under(self.window, (at / columns, at % columns), |input| {
+                let count = under(self.window, (at / columns, at % columns), |input, _| {
                     let start = input * pixel + channel * V::COUNT;
                     if let Some(x) = self.x.get(start..start + V::COUNT) {
                         sum = sum.add(V::load(token, x));
@@ -159,11 +162,11 @@ impl Kernel for AverageBackward<'_> {
         self.dx.fill(0.0);
         for (at, dy) in self.dy.chunks_exact(pixel).enumerate() {
             let place = (at / columns, at % columns);
-            let count = under(self.window, place, |_| {});
+            let count = under(self.window, place, |_, _| {});
             let share = V::splat(token, 1.0 / count.max(1) as f32);
             for (channel, dy) in dy.chunks_exact(V::COUNT).enumerate() {
                 let dy = V::load(token, dy).multiply(share);
-                under(self.window, place, |input| {
+                under(self.window, place, |input, _| {
                     let start = input * pixel + channel * V::COUNT;
                     if let Some(dx) = self.dx.get_mut(start..start + V::COUNT) {
                         V::load(token, dx).add(dy).store(dx);

@@ -50,21 +50,71 @@ pub(crate) fn each_group(
     output: &mut [f32],
     piece: impl Fn(Group, &mut [f32]) + Sync,
 ) {
+    let outputs = [(output, len), (&mut [], 0)];
+    each_group_of_two(batch, multiply_accumulates, outputs, |group, output, _| {
+        piece(group, output);
+    });
+}
+
+/// The same for two tensors, each with its values per sample. The second one may be empty.
+#[inline(always)]
+pub(crate) fn each_group_of_two(
+    batch: usize,
+    multiply_accumulates: usize,
+    [(first, first_len), (second, second_len)]: [(&mut [f32], usize); 2],
+    piece: impl Fn(Group, &mut [f32], &mut [f32]) + Sync,
+) {
     #[cfg(feature = "parallel")]
     if batch * multiply_accumulates > WORTH && rayon::current_num_threads() > 1 {
         rayon::scope(|scope| {
-            let mut rest = output;
+            let (mut first, mut second) = (first, second);
             let piece = &piece;
             for group in groups(batch) {
-                let (part, after) = rest.split_at_mut((group.lanes * len).min(rest.len()));
-                rest = after;
-                scope.spawn(move |_| piece(group, part));
+                let (part, rest) = first.split_at_mut((group.lanes * first_len).min(first.len()));
+                let (other, other_rest) =
+                    second.split_at_mut((group.lanes * second_len).min(second.len()));
+                (first, second) = (rest, other_rest);
+                scope.spawn(move |_| piece(group, part, other));
             }
         });
         return;
     }
     let _ = multiply_accumulates;
     for group in groups(batch) {
-        piece(group, group.of_mut(output, len));
+        let second = group.of_mut(second, second_len);
+        piece(group, group.of_mut(first, first_len), second);
     }
+}
+
+/// Values that are worth a thread's start where each of them takes little work.
+#[cfg(feature = "parallel")]
+const WORTH_VALUES: usize = 1 << 14;
+
+/// Calls `piece` with parts of two tensors that belong together, `row` elements of the one and `other_row` of the other, on as many
+/// threads as they are worth. The other one may be shorter, or empty.
+#[inline(always)]
+pub(crate) fn share_pairs(
+    (values, row): (&mut [f32], usize),
+    (other, other_row): (&mut [f32], usize),
+    piece: impl Fn(&mut [f32], &mut [f32]) + Sync,
+) {
+    #[cfg(feature = "parallel")]
+    if values.len() > 2 * WORTH_VALUES && rayon::current_num_threads() > 1 {
+        let threads = rayon::current_num_threads().min(values.len() / WORTH_VALUES);
+        let rows_each = values.len().div_ceil(row.max(1)).div_ceil(threads);
+        rayon::scope(|scope| {
+            let (mut values, mut other) = (values, other);
+            let piece = &piece;
+            while !values.is_empty() {
+                let (part, rest) = values.split_at_mut((rows_each * row).min(values.len()));
+                let (other_part, other_rest) =
+                    other.split_at_mut((rows_each * other_row).min(other.len()));
+                (values, other) = (rest, other_rest);
+                scope.spawn(move |_| piece(part, other_part));
+            }
+        });
+        return;
+    }
+    let _ = (row, other_row);
+    piece(values, other);
 }

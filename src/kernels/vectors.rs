@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
-use fearless_simd::Level;
+use fearless_simd::{Level, dispatch};
 
 /// Vector instructions of the processor; the widest that it has are used unless [`limit`](Self::limit) says otherwise.
 ///
@@ -57,4 +57,13 @@ pub(super) fn level() -> Option<Level> {
         .into_iter()
         .filter(|vectors| *vectors as u8 <= limit)
         .find_map(Vectors::level)
+}
+
+/// Compiles plain loops for the widest vectors, and runs them. What is called has to be inlined.
+#[inline(always)]
+pub(super) fn vectorized(work: impl FnOnce()) {
+    match level() {
+        Some(level) => dispatch!(level, _simd => work()),
+        None => work(),
+    }
 }

@@ -13,15 +13,14 @@
 //! Source: Keras, layer activations.
 
 use crate::error::BuildError;
+use crate::kernels::relu;
+pub(super) use crate::kernels::relu::backward as relu_backward;
 use crate::math;
 use crate::shape::Shape;
 
-/// Values whose bits share one word.
-const BITS: usize = 32;
-
 /// Words that hold one sample's bits; the bits of a batch lie without gaps and need no more.
 pub(super) const fn mask_len(values: usize) -> usize {
-    values.div_ceil(BITS)
+    values.div_ceil(relu::BITS)
 }
 
 pub(super) const fn check_slope(
@@ -40,54 +39,21 @@ pub(super) const fn check_slope(
     }
 }
 
-/// Replaces each value by `value`, and keeps a bit where `passes` holds, unless `mask` is empty.
-#[inline(always)]
-fn forward(
-    y: &mut [f32],
-    mask: &mut [f32],
-    passes: impl Fn(f32) -> bool,
-    value: impl Fn(f32) -> f32,
-) {
-    let mut words = mask.iter_mut();
-    for values in y.chunks_mut(BITS) {
-        let mut bits = 0;
-        for x in values.iter_mut().rev() {
-            bits = bits << 1 | u32::from(passes(*x));
-            *x = value(*x);
-        }
-        if let Some(word) = words.next() {
-            *word = f32::from_bits(bits);
-        }
-    }
-}
-
 // A NaN stays one in all of them, so that a broken network is noticed at its loss.
 
 pub(super) fn relu_forward(y: &mut [f32], mask: &mut [f32]) {
     let value = |x| if x <= 0.0 { 0.0 } else { x };
-    forward(y, mask, |x| x > 0.0, value);
+    relu::forward(y, mask, |x| x > 0.0, value);
 }
 
 pub(super) fn relu6_forward(y: &mut [f32], mask: &mut [f32]) {
     let value = |x: f32| x.clamp(0.0, 6.0);
-    forward(y, mask, |x| x > 0.0 && x < 6.0, value);
+    relu::forward(y, mask, |x| x > 0.0 && x < 6.0, value);
 }
 
 pub(super) fn leaky_relu_forward(slope: f32, y: &mut [f32], mask: &mut [f32]) {
     let value = |x| if x > 0.0 { x } else { slope * x };
-    forward(y, mask, |x| x > 0.0, value);
-}
-
-pub(super) fn relu_backward(mask: &[f32], gradient: &mut [f32], slope: f32) {
-    for (values, word) in gradient.chunks_mut(BITS).zip(mask) {
-        let mut bits = word.to_bits();
-        for dy in values {
-            if bits & 1 == 0 {
-                *dy = if slope == 0.0 { 0.0 } else { slope * *dy };
-            }
-            bits >>= 1;
-        }
-    }
+    relu::forward(y, mask, |x| x > 0.0, value);
 }
 
 pub(super) fn sigmoid_forward(y: &mut [f32]) {

@@ -13,11 +13,11 @@
 
 use super::{Call, Mode, Needs, Tensors, Until};
 use crate::error::BuildError;
-use crate::kernels::convolution::AddPixels;
 use crate::kernels::lanes::{Group, groups, run};
 use crate::kernels::normalization::{
-    AddNormalized, AddSquares, Normalize, NormalizeBackward, ScaleChannels,
+    AddNormalized, AddPixels, AddSquares, Normalize, NormalizeBackward, ScaleChannels,
 };
+use crate::kernels::threads::{each_group, share_rows};
 use crate::math;
 use crate::network::Layer;
 use crate::shape::Shape;
@@ -77,6 +77,18 @@ fn image_groups(call: Call<'_>) -> impl Iterator<Item = Group> {
     groups(if flat { 0 } else { batch }).chain(singles)
 }
 
+/// Calls `piece` with each group's part of a tensor like the output.
+fn each(call: Call<'_>, tensor: &mut [f32], piece: impl Fn(Group, &mut [f32]) + Sync) {
+    let len = call.layer.output.len();
+    if call.layer.has_flat_output() {
+        for group in image_groups(call) {
+            piece(group, group.of_mut(tensor, len));
+        }
+    } else {
+        each_group(call.batch, len, len, tensor, piece);
+    }
+}
+
 type Vectors<'a> = [&'a mut [f32]; KEPT];
 
 /// The kept vectors of a batch, at the start of their place.
@@ -112,15 +124,36 @@ pub(super) fn forward(
             let count = call.batch * len / channels.max(1);
             mean.fill(0.0);
             variance.fill(0.0);
-            for group in image_groups(call) {
-                let (values, sum) = (group.of(y, len), &mut *mean);
-                run(group.lanes, AddPixels { values, sum });
-            }
+            share_rows(mean, 1, y.len(), |first_channel, sum| {
+                for group in image_groups(call) {
+                    let (x, sum) = (group.of(y, len), &mut *sum);
+                    run(
+                        group.lanes,
+                        AddPixels {
+                            x,
+                            channels,
+                            first_channel,
+                            sum,
+                        },
+                    );
+                }
+            });
             divide(mean, count);
-            for group in image_groups(call) {
-                let (x, sum) = (group.of(y, len), &mut *variance);
-                run(group.lanes, AddSquares { x, mean, sum });
-            }
+            share_rows(variance, 1, y.len(), |first_channel, sum| {
+                for group in image_groups(call) {
+                    let (x, sum) = (group.of(y, len), &mut *sum);
+                    run(
+                        group.lanes,
+                        AddSquares {
+                            x,
+                            channels,
+                            first_channel,
+                            mean,
+                            sum,
+                        },
+                    );
+                }
+            });
             divide(variance, count);
             invert(variance, epsilon, inverse);
             multiply(inverse, gamma, scale);
@@ -152,9 +185,7 @@ fn multiply(a: &[f32], b: &[f32], product: &mut [f32]) {
 }
 
 fn normalize(call: Call<'_>, y: &mut [f32], (mean, scale, shift): (&[f32], &[f32], &[f32])) {
-    let len = call.layer.output.len();
-    for group in image_groups(call) {
-        let y = group.of_mut(y, len);
+    each(call, y, |group, y| {
         run(
             group.lanes,
             Normalize {
@@ -164,7 +195,7 @@ fn normalize(call: Call<'_>, y: &mut [f32], (mean, scale, shift): (&[f32], &[f32
                 y,
             },
         );
-    }
+    });
 }
 
 /// The gradients of gamma and beta, and the step of the moving statistics.
@@ -195,26 +226,36 @@ pub(super) fn backward_weights(
     let (sum, normalized) = (variance, other);
     sum.fill(0.0);
     normalized.fill(0.0);
-    for group in image_groups(call) {
-        let (x, dy) = (group.of(x, len), group.of(dy, len));
-        run(
-            group.lanes,
-            AddPixels {
-                values: dy,
-                sum: &mut *sum,
-            },
-        );
-        run(
-            group.lanes,
-            AddNormalized {
-                x,
-                dy,
-                mean,
-                inverse,
-                sum: &mut *normalized,
-            },
-        );
-    }
+    share_rows(sum, 1, dy.len(), |first_channel, sum| {
+        for group in image_groups(call) {
+            let (x, sum) = (group.of(dy, len), &mut *sum);
+            run(
+                group.lanes,
+                AddPixels {
+                    x,
+                    channels,
+                    first_channel,
+                    sum,
+                },
+            );
+        }
+    });
+    share_rows(normalized, 1, dy.len(), |first_channel, sum| {
+        for group in image_groups(call) {
+            run(
+                group.lanes,
+                AddNormalized {
+                    x: group.of(x, len),
+                    dy: group.of(dy, len),
+                    channels,
+                    first_channel,
+                    mean,
+                    inverse,
+                    sum: &mut *sum,
+                },
+            );
+        }
+    });
     let (dgamma, dbeta) = gradients.split_at_mut_checked(channels)?;
     for (total, part) in dgamma.iter_mut().zip(&*normalized) {
         *total += part;
@@ -245,10 +286,9 @@ pub(super) fn backward_input(
     let len = call.layer.output.len();
     if call.layer.is_frozen() {
         let scale = saved.get(..channels)?;
-        for group in image_groups(call) {
-            let gradient = group.of_mut(gradient, len);
+        each(call, gradient, |group, gradient| {
             run(group.lanes, ScaleChannels { scale, gradient });
-        }
+        });
         return Some(());
     }
     let [mean, scale, mean_gradient, slope] = vectors(saved, channels)?;
@@ -260,7 +300,7 @@ pub(super) fn backward_input(
         *slope *= *scale;
         *scale *= gamma;
     }
-    for group in image_groups(call) {
+    each(call, gradient, |group, gradient| {
         run(
             group.lanes,
             NormalizeBackward {
@@ -269,9 +309,9 @@ pub(super) fn backward_input(
                 mean_gradient,
                 slope,
                 scale,
-                gradient: group.of_mut(gradient, len),
+                gradient,
             },
         );
-    }
+    });
     Some(())
 }

@@ -9,8 +9,9 @@
 //! Source: Keras, `Conv2D`.
 
 use super::{Call, Tensors, WindowSize};
-use crate::kernels::convolution::{AddPixels, Finish, Forward, InputGradient, WeightGradient};
+use crate::kernels::convolution::{Finish, Forward, InputGradient, WeightGradient};
 use crate::kernels::lanes::{groups, run};
+use crate::kernels::normalization::AddPixels;
 use crate::kernels::threads::{each_group, share_rows};
 use crate::kernels::window::Window;
 
@@ -115,18 +116,7 @@ impl<'a> Convolution<'a> {
                 );
             }
         });
-        if !dbias.is_empty() {
-            for group in groups(self.batch) {
-                let values = group.of(dy, self.output_len());
-                run(
-                    group.lanes,
-                    AddPixels {
-                        values,
-                        sum: &mut *dbias,
-                    },
-                );
-            }
-        }
+        bias_gradients(self.batch, self.filters, self.output_len(), dy, dbias);
     }
 
     pub(super) fn input_gradient(&self, dy: &[f32], finish: Finish, dx: &mut [f32]) {
@@ -152,6 +142,29 @@ impl<'a> Convolution<'a> {
             },
         );
     }
+}
+
+/// Adds the gradients of the biases, `Σ dy`; nothing if `dbias` is empty.
+pub(super) fn bias_gradients(
+    batch: usize,
+    channels: usize,
+    len: usize,
+    dy: &[f32],
+    dbias: &mut [f32],
+) {
+    share_rows(dbias, 1, dy.len(), |first_channel, sum| {
+        for group in groups(batch) {
+            run(
+                group.lanes,
+                AddPixels {
+                    x: group.of(dy, len),
+                    channels,
+                    first_channel,
+                    sum: &mut *sum,
+                },
+            );
+        }
+    });
 }
 
 pub(super) fn forward(call: Call<'_>, window: WindowSize, x: &[f32], y: &mut [f32]) {

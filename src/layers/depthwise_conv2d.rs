@@ -7,9 +7,10 @@
 //!
 //! Source: Keras, `DepthwiseConv2D`.
 
+use super::conv2d::bias_gradients;
 use super::{Call, Tensors, WindowSize};
 use crate::kernels::convolution::{
-    AddPixels, DepthwiseForward, DepthwiseInputGradient, DepthwiseWeightGradient,
+    DepthwiseForward, DepthwiseInputGradient, DepthwiseWeightGradient,
 };
 use crate::kernels::lanes::{groups, run};
 use crate::kernels::threads::each_group;
@@ -96,7 +97,6 @@ impl<'a> Depthwise<'a> {
             return;
         };
         for group in groups(self.batch) {
-            let values = group.of(dy, self.output_len());
             run(
                 group.lanes,
                 DepthwiseWeightGradient {
@@ -104,20 +104,18 @@ impl<'a> Depthwise<'a> {
                     channels: self.channels,
                     multiplier: self.multiplier,
                     x: group.of(x, self.input_len()),
-                    dy: values,
+                    dy: group.of(dy, self.output_len()),
                     dw: &mut *dw,
                 },
             );
-            if !dbias.is_empty() {
-                run(
-                    group.lanes,
-                    AddPixels {
-                        values,
-                        sum: &mut *dbias,
-                    },
-                );
-            }
         }
+        bias_gradients(
+            self.batch,
+            self.channels * self.multiplier,
+            self.output_len(),
+            dy,
+            dbias,
+        );
     }
 
     pub(super) fn input_gradient(&self, dy: &[f32], dx: &mut [f32]) {

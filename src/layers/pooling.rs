@@ -11,9 +11,9 @@
 
 use super::{Call, WindowSize};
 use crate::error::BuildError;
-use crate::kernels::lanes::{Group, run};
+use crate::kernels::lanes::run;
 use crate::kernels::pooling::{AverageBackward, AverageForward, MaxBackward, MaxForward};
-use crate::kernels::threads::each_group;
+use crate::kernels::threads::{each_group, each_group_of_two};
 use crate::shape::Shape;
 
 /// Values whose places share one word.
@@ -48,11 +48,6 @@ pub(super) const fn output_shape(
     window.output_shape(layer, input, input.channels as usize)
 }
 
-/// The places of a group's largest values.
-fn places(group: Group, places: &mut [f32], len: usize) -> &mut [u8] {
-    bytemuck::cast_slice_mut(group.of_mut(places, len))
-}
-
 pub(super) fn max_forward(
     call: Call<'_>,
     window: WindowSize,
@@ -66,18 +61,19 @@ pub(super) fn max_forward(
     } else {
         places_len(output)
     };
-    for group in super::image_groups(call.batch) {
+    let outputs = [(y, output.len()), (saved, saved_len)];
+    each_group_of_two(call.batch, input.len(), outputs, |group, y, saved| {
         run(
             group.lanes,
             MaxForward {
                 window: window.between(input, output),
                 channels: input.channels as usize,
                 x: group.of(x, input.len()),
-                y: group.of_mut(y, output.len()),
-                taps: places(group, saved, saved_len),
+                y,
+                taps: bytemuck::cast_slice_mut(saved),
             },
         );
-    }
+    });
 }
 
 pub(super) fn max_backward(
@@ -88,8 +84,7 @@ pub(super) fn max_backward(
     dx: &mut [f32],
 ) {
     let (input, output) = (call.layer.input, call.layer.output);
-    let work = output.len();
-    each_group(call.batch, input.len(), work, dx, |group, dx| {
+    each_group(call.batch, input.len(), input.len(), dx, |group, dx| {
         run(
             group.lanes,
             MaxBackward {
