@@ -873,6 +873,23 @@ impl Network {
         kinds
     }
 
+    /// True if every layer reads the one before it, and nothing else.
+    pub(crate) const fn is_chain(&self) -> bool {
+        let mut i = 0;
+        while i < self.len {
+            if self.layers[i].source as usize != i || matches!(self.layers[i].op, Op::Add) {
+                return false;
+            }
+            i += 1;
+        }
+        true
+    }
+
+    /// True if a layer with weights is frozen.
+    pub(crate) const fn freezes(&self) -> bool {
+        self.trainable_weights() < self.trained_weights()
+    }
+
     /// True if a layer has an L2 penalty.
     pub(crate) const fn penalizes(&self) -> bool {
         let mut i = 0;

@@ -56,6 +56,10 @@ pub(crate) mod sealed {
         const USES: Kinds;
         /// False if no layer has an L2 penalty.
         const PENALIZES: bool;
+        /// True if every layer reads the one before it, and nothing else.
+        const IS_CHAIN: bool;
+        /// True if a layer with weights is frozen.
+        const FREEZES: bool;
 
         fn layers(&self) -> &[Layer];
         fn inference_slots(&self) -> &[ForwardSlot];
@@ -191,6 +195,8 @@ impl<M: Model> Planned<M> {
 impl sealed::Graph for &Plan {
     const USES: Kinds = Kinds::ALL;
     const PENALIZES: bool = true;
+    const IS_CHAIN: bool = false;
+    const FREEZES: bool = true;
 
     fn layers(&self) -> &[Layer] {
         self.network.layers()
@@ -242,6 +248,8 @@ const fn truncated<T: Copy, const LEN: usize>(all: &[T; MAX_LAYERS]) -> [T; LEN]
 impl<M: Model> sealed::Graph for M {
     const USES: Kinds = M::NET.kinds();
     const PENALIZES: bool = M::NET.penalizes();
+    const IS_CHAIN: bool = M::NET.is_chain();
+    const FREEZES: bool = M::NET.freezes();
 
     fn layers(&self) -> &[Layer] {
         exact!(M, &Planned::<M>::PLAN.network.layers)
