@@ -193,6 +193,8 @@ pub enum Buffer {
     Input,
     /// The bytes of stored weights.
     StoredWeights,
+    /// The weights of a network without batch normalization.
+    FoldedWeights,
     /// The classes of a confusion matrix.
     ConfusionMatrix,
 }
@@ -207,6 +209,7 @@ impl fmt::Display for Buffer {
             Self::Best => "best weights",
             Self::Input => "input",
             Self::StoredWeights => "stored weights",
+            Self::FoldedWeights => "folded weights",
             Self::ConfusionMatrix => "confusion matrix",
         })
     }

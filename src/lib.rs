@@ -105,6 +105,7 @@ extern crate std;
 pub mod dataset;
 mod error;
 mod fmt;
+mod fold;
 mod infer;
 mod kernels;
 mod layers;
