@@ -175,7 +175,7 @@ struct WrongGuess {
 fn train(graph: impl Graph, net: &Network, seed: u64, epochs: u32) -> Result<Run> {
     let training = Holdout::training(DIGITS, TEST_EVERY)?;
     let mut testing = Holdout::testing(DIGITS, TEST_EVERY)?;
-    let steps_per_epoch = training.len().div_ceil(BATCH) as u32;
+    let steps_per_epoch = Epoch::in_order(BATCH).steps(training.len());
     let mut shifted = Shifted::new(training, DIGITS.shape(), SHIFT, seed);
 
     // On a microcontroller these are statics whose lengths are constants; see 02_custom_layer.

@@ -113,6 +113,19 @@ pub struct Sizes {
 
 /// A network with its memory plan: what a session needs of a network that is only known at run time.
 ///
+/// It is made for hosts. A [`Network`] and a plan have room for [`MAX_LAYERS`] layers, some 3 and 5 kB; they are passed by value, so
+/// building and planning a network at run time takes stack frames of 3 to 14 kB. Constants take none: firmware names its network in a
+/// [`Model`], or holds its plan in a `static`.
+///
+/// ```
+/// use lightlayers::{Network, Plan};
+///
+/// static PLAN: Plan = Plan::new(&Network::features(64).light_dense(10, 4));
+///
+/// assert!(size_of::<Network>() < 4 * 1024);
+/// assert!((4 * 1024..7 * 1024).contains(&size_of::<Plan>()));
+/// ```
+///
 /// ```
 /// use lightlayers::{Inference, Network, Plan};
 ///

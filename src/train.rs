@@ -87,6 +87,20 @@ impl Epoch {
             shuffle: Some(seed),
         }
     }
+
+    /// The minibatches, and so the optimizer steps, of an epoch over `samples`: what a learning-rate schedule counts.
+    ///
+    /// ```
+    /// use lightlayers::Epoch;
+    ///
+    /// assert_eq!(Epoch::in_order(32).steps(100), 4);
+    /// ```
+    pub const fn steps(self, samples: usize) -> u32 {
+        match self.batch {
+            0 => 0,
+            batch => samples.div_ceil(batch) as u32,
+        }
+    }
 }
 
 /// Where an epoch stands after a minibatch.
@@ -228,7 +242,8 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
 
     /// Trains on every sample once. `on_step` is called after each minibatch.
     ///
-    /// The metrics are means over the epoch, penalties included, each minibatch measured before its step.
+    /// The metrics are means over the epoch, penalties included, each minibatch measured before its step. A sample counts for the
+    /// accuracy if its target is one class among several: 1 there, 0 elsewhere.
     ///
     /// # Errors
     ///
@@ -277,8 +292,10 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
     /// # Errors
     ///
     /// [`Error::Dataset`] if a sample cannot be read, [`Error::Label`] and [`Error::NonFiniteSample`] if it is not usable,
-    /// [`Error::NonFinite`] if the loss, a gradient or a new weight is NaN or infinite, [`Error::Empty`] without indices. The
-    /// weights are then the last finite ones.
+    /// [`Error::NonFinite`] if the loss, a gradient or a new weight is NaN or infinite, [`Error::Empty`] without indices.
+    ///
+    /// No weight becomes NaN or infinite. A new weight that is not finite keeps its value, and the others have moved; with every other
+    /// error the weights are as before the step, but for moving statistics of batch normalization, which may have moved.
     pub fn step<D: Dataset>(
         &mut self,
         data: &mut D,
