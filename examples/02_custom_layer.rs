@@ -191,7 +191,7 @@ fn train(memory: Memory<'_>) -> Result<()> {
     let schedule = Cosine {
         peak: 0.02,
         warmup: 0,
-        decay: EPOCHS * training.len().div_ceil(BATCH) as u32,
+        decay: EPOCHS * Epoch::in_order(BATCH).steps(training.len()),
         floor: 0.0,
     };
     let mut trainer = Trainer::new(Digits, SoftmaxCrossEntropy::new(), Adam::new(), memory)?;

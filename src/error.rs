@@ -193,6 +193,8 @@ pub enum Buffer {
     Input,
     /// The bytes of stored weights.
     StoredWeights,
+    /// The weights of a network without batch normalization.
+    FoldedWeights,
     /// The classes of a confusion matrix.
     ConfusionMatrix,
 }
@@ -207,6 +209,7 @@ impl fmt::Display for Buffer {
             Self::Best => "best weights",
             Self::Input => "input",
             Self::StoredWeights => "stored weights",
+            Self::FoldedWeights => "folded weights",
             Self::ConfusionMatrix => "confusion matrix",
         })
     }
@@ -217,11 +220,11 @@ impl fmt::Display for Buffer {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Quantity {
-    /// The mean loss of a minibatch.
+    /// The mean loss of a minibatch: no step was taken.
     Loss,
-    /// A gradient of a minibatch.
+    /// A gradient of a minibatch: no step was taken.
     Gradient,
-    /// A weight after the update; it kept its value from before.
+    /// A weight after the step: it kept its value from before, and the others have moved.
     Weight,
 }
 
@@ -259,8 +262,7 @@ pub enum Error<D = Infallible> {
         /// The sample's index in the data set.
         sample: usize,
     },
-    /// Training met a NaN or an infinity and stopped. A loss or a gradient changes no weight; a weight that would not be finite keeps its
-    /// value, and others may have moved.
+    /// Training met a NaN or an infinity and stopped. The weights are finite; whether they moved says the [`Quantity`].
     NonFinite {
         /// What was not finite.
         quantity: Quantity,
@@ -312,6 +314,61 @@ impl Error {
             })
         }
     }
+
+    /// The same error for a data set whose own error is `D`: no data set was read, so it is none of that.
+    ///
+    /// ```
+    /// use lightlayers::{Error, Inference, Network, Plan};
+    ///
+    /// struct SensorError;
+    ///
+    /// fn classify(plan: &Plan, weights: &[f32], workspace: &mut [f32]) -> Result<(), Error<SensorError>> {
+    ///     let mut inference = Inference::new(plan, weights, workspace).map_err(Error::widen)?;
+    ///     inference.run(&[1.0, 2.0]).map_err(Error::widen)?;
+    ///     Ok(())
+    /// }
+    /// # let plan = Plan::new(&Network::features(2).dense(1));
+    /// # assert!(classify(&plan, &[0.0; 3], &mut [0.0]).is_ok());
+    /// ```
+    pub const fn widen<D>(self) -> Error<D> {
+        match self {
+            Self::Build(error) => Error::Build(error),
+            Self::Length {
+                buffer,
+                expected,
+                found,
+            } => Error::Length {
+                buffer,
+                expected,
+                found,
+            },
+            Self::Label {
+                sample,
+                classes,
+                found,
+            } => Error::Label {
+                sample,
+                classes,
+                found,
+            },
+            Self::Empty => Error::Empty,
+            Self::NonFiniteSample { sample } => Error::NonFiniteSample { sample },
+            Self::NonFinite { quantity, step } => Error::NonFinite { quantity, step },
+            Self::OutOfRange { what, range } => Error::OutOfRange { what, range },
+            Self::Packed {
+                what,
+                expected,
+                found,
+            } => Error::Packed {
+                what,
+                expected,
+                found,
+            },
+            Self::Index { len, found } => Error::Index { len, found },
+            Self::Plan => Error::Plan,
+            Self::Dataset(none) => match none {},
+        }
+    }
 }
 
 impl From<BuildError> for Error {
@@ -361,14 +418,14 @@ impl<D: fmt::Display> fmt::Display for Error<D> {
                 )
             }
             Self::NonFinite { quantity, step } => {
-                let quantity = match quantity {
-                    Quantity::Loss => "loss",
-                    Quantity::Gradient => "gradient",
-                    Quantity::Weight => "weight",
+                let (quantity, weights) = match quantity {
+                    Quantity::Loss => ("loss", "the step was not taken"),
+                    Quantity::Gradient => ("gradient", "the step was not taken"),
+                    Quantity::Weight => ("weight", "it kept its value, others have moved"),
                 };
                 write!(
                     f,
-                    "step {step}: expected a finite {quantity}, found NaN or infinity; the weights are the last finite ones"
+                    "step {step}: expected a finite {quantity}, found NaN or infinity; {weights}"
                 )
             }
             Self::OutOfRange { what, range } => write!(f, "expected {what} in {range}"),

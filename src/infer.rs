@@ -4,7 +4,7 @@ use crate::error::{Buffer, BuildError, Error};
 use crate::kernels::lanes;
 use crate::layers::Mode;
 use crate::plan::Graph;
-use crate::workspace::{Passes, Place, Source, Workspace};
+use crate::workspace::{Passes, Place, Source, Workspace, output_place};
 
 /// Runs a trained network.
 ///
@@ -78,18 +78,16 @@ impl<'m, G: Graph> Inference<'m, G> {
             weights,
             batch,
         };
-        let output = passes.forward(
-            &mut self.workspace,
-            self.graph.inference_slots(),
-            Source::Outside(input),
-            moving,
-            Mode::Inference,
-        );
-        let output = output.ok_or(Error::Plan)?;
+        let slots = self.graph.inference_slots();
+        let source = Source::Outside(input);
+        passes
+            .forward(&mut self.workspace, slots, source, moving, Mode::Inference)
+            .ok_or(Error::Plan)?;
+        let output = output_place(slots, sizes.output).ok_or(Error::Plan)?;
         if let Some(shape) = sizes.output_image {
             let [outputs, ..] = self
                 .workspace
-                .tensors([output, Place::NONE, Place::NONE], batch)
+                .tensors([output, Place::NONE, Place::NONE, Place::NONE], batch)
                 .ok_or(Error::Plan)?;
             lanes::separate(outputs, shape, batch);
         }

@@ -75,9 +75,9 @@
 //! | gradients | [`Network::trainable_weights`] | RAM |
 //! | state of the optimizer | [`Network::optimizer_state`] | RAM |
 //!
-//! Elements are `f32`. [`Network::summary`] prints all of them. Nothing else is needed: sessions are small handles, no function
-//! has a large stack frame, and nothing allocates. A minibatch may have any number of samples with a workspace for one: they are worked
-//! on in parts, and the bits are the same.
+//! Elements are `f32`. [`Network::summary`] prints all of them. Nothing else is needed: nothing allocates, sessions are small handles,
+//! and those of a [`Model`] have no large stack frame; building or planning a network at run time has (see [`Plan`]). A minibatch
+//! may have any number of samples with a workspace for one: they are worked on in parts, and the bits are the same.
 //!
 //! # The same bits
 //!
@@ -105,6 +105,7 @@ extern crate std;
 pub mod dataset;
 mod error;
 mod fmt;
+mod fold;
 mod infer;
 mod kernels;
 mod layers;

@@ -1,7 +1,7 @@
 //! Losses: what training makes small.
 
 use crate::error::Error;
-use crate::layers::shifted_exponentials;
+use crate::layers;
 use crate::math;
 
 /// A loss of one sample's outputs against its target. The loss of a minibatch is the mean over its samples.
@@ -61,11 +61,7 @@ impl Loss for SoftmaxCrossEntropy {
         let smoothed = |t: &f32| t * (1.0 - self.label_smoothing) + uniform;
 
         // loss = ln Σ exp(z - m) · Σ t + Σ t · (m - z): no term overflows, and none that is small is lost in m.
-        let largest =
-            outputs.iter().fold(
-                f32::NEG_INFINITY,
-                |largest, z| if *z > largest { *z } else { largest },
-            );
+        let largest = layers::largest(outputs);
         let (mut mass, mut distance) = (0.0, 0.0);
         for (z, t) in outputs.iter().zip(target) {
             let t = smoothed(t);
@@ -74,7 +70,7 @@ impl Loss for SoftmaxCrossEntropy {
                 distance += t * (largest - z);
             }
         }
-        let (_, sum) = shifted_exponentials(outputs);
+        let sum = layers::shifted_exponentials(outputs, largest);
         let loss = math::ln(sum) * mass + distance;
         for (z, t) in outputs.iter_mut().zip(target) {
             *z = (*z / sum * mass - smoothed(t)) * weight;

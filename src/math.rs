@@ -25,6 +25,15 @@ functions! {
     cos(x) = cosf, cos;
 }
 
+/// `e` to the power `x`, for `x` that is not above 0, or NaN: the bits of [`exp`].
+///
+/// The sign is set, which changes nothing but tells the compiler to leave out the half of `exp` that is for positive numbers.
+#[inline]
+pub(crate) fn exp_of_negative(x: f32) -> f32 {
+    const SIGN: u32 = 1 << 31;
+    exp(f32::from_bits(x.to_bits() | SIGN))
+}
+
 /// The hyperbolic tangent.
 #[inline]
 pub fn tanh(x: f32) -> f32 {

@@ -11,6 +11,7 @@ use crate::error::{Buffer, Error};
 /// ```
 /// assert_eq!(lightlayers::metrics::arg_max(&[0.1, 0.7, 0.2]), 1);
 /// ```
+#[inline(never)]
 pub fn arg_max(values: &[f32]) -> usize {
     let mut best = (0, f32::NEG_INFINITY);
     for (i, value) in values.iter().enumerate() {

@@ -101,6 +101,13 @@ impl Layer {
         self.has(BIAS)
     }
 
+    /// The same layer, which has kernels, with a bias.
+    pub(crate) const fn with_bias(mut self) -> Self {
+        self.set(BIAS, true);
+        self.weights_len = layers::tensors(&self, 0).total() as u32;
+        self
+    }
+
     /// Its input is a vector, not an image: its samples lie one after another.
     pub(crate) const fn has_flat_input(&self) -> bool {
         self.has(FLAT_INPUT)
@@ -163,7 +170,7 @@ impl Layer {
     }
 
     /// It reads the tensor: 0 is the network's input, `i + 1` the output of layer `i`.
-    pub(crate) fn reads(&self, tensor: u8) -> bool {
+    pub(crate) const fn reads(&self, tensor: u8) -> bool {
         self.source == tensor || matches!(self.op, Op::Add) && self.second == tensor
     }
 
@@ -539,9 +546,7 @@ impl Network {
             if layer.second as usize > self.len {
                 layer.second += moved as u8;
             }
-            layer.weights_start = net.trained_weights() as u32;
-            net.layers[net.len] = layer;
-            net.len += 1;
+            net.append(layer);
             i += 1;
         }
         let shortcut_end = if shortcut.len == self.len {
@@ -557,6 +562,23 @@ impl Network {
         net.layers[last].source = body_end as u8;
         net.layers[last].second = shortcut_end as u8;
         Ok(net)
+    }
+
+    /// A network without layers of the same input.
+    pub(crate) const fn without_layers(&self) -> Self {
+        Self {
+            input: self.input,
+            flat_input: self.flat_input,
+            layers: [Layer::NONE; MAX_LAYERS],
+            len: 0,
+        }
+    }
+
+    /// Adds a layer that another network holds; its weights follow those of the layers before.
+    pub(crate) const fn append(&mut self, mut layer: Layer) {
+        layer.weights_start = self.trained_weights() as u32;
+        self.layers[self.len] = layer;
+        self.len += 1;
     }
 
     const fn is_start_of(&self, other: &Self) -> bool {
@@ -871,6 +893,23 @@ impl Network {
             i += 1;
         }
         kinds
+    }
+
+    /// True if every layer reads the one before it, and nothing else.
+    pub(crate) const fn is_chain(&self) -> bool {
+        let mut i = 0;
+        while i < self.len {
+            if self.layers[i].source as usize != i || matches!(self.layers[i].op, Op::Add) {
+                return false;
+            }
+            i += 1;
+        }
+        true
+    }
+
+    /// True if a layer with weights is frozen.
+    pub(crate) const fn freezes(&self) -> bool {
+        self.trainable_weights() < self.trained_weights()
     }
 
     /// True if a layer has an L2 penalty.

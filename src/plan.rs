@@ -56,6 +56,10 @@ pub(crate) mod sealed {
         const USES: Kinds;
         /// False if no layer has an L2 penalty.
         const PENALIZES: bool;
+        /// True if every layer reads the one before it, and nothing else.
+        const IS_CHAIN: bool;
+        /// True if a layer with weights is frozen.
+        const FREEZES: bool;
 
         fn layers(&self) -> &[Layer];
         fn inference_slots(&self) -> &[ForwardSlot];
@@ -108,6 +112,19 @@ pub struct Sizes {
 }
 
 /// A network with its memory plan: what a session needs of a network that is only known at run time.
+///
+/// It is made for hosts. A [`Network`] and a plan have room for [`MAX_LAYERS`] layers, some 3 and 5 kB; they are passed by value, so
+/// building and planning a network at run time takes stack frames of 3 to 14 kB. Constants take none: firmware names its network in a
+/// [`Model`], or holds its plan in a `static`.
+///
+/// ```
+/// use lightlayers::{Network, Plan};
+///
+/// static PLAN: Plan = Plan::new(&Network::features(64).light_dense(10, 4));
+///
+/// assert!(size_of::<Network>() < 4 * 1024);
+/// assert!((4 * 1024..7 * 1024).contains(&size_of::<Plan>()));
+/// ```
 ///
 /// ```
 /// use lightlayers::{Inference, Network, Plan};
@@ -191,6 +208,8 @@ impl<M: Model> Planned<M> {
 impl sealed::Graph for &Plan {
     const USES: Kinds = Kinds::ALL;
     const PENALIZES: bool = true;
+    const IS_CHAIN: bool = false;
+    const FREEZES: bool = true;
 
     fn layers(&self) -> &[Layer] {
         self.network.layers()
@@ -242,6 +261,8 @@ const fn truncated<T: Copy, const LEN: usize>(all: &[T; MAX_LAYERS]) -> [T; LEN]
 impl<M: Model> sealed::Graph for M {
     const USES: Kinds = M::NET.kinds();
     const PENALIZES: bool = M::NET.penalizes();
+    const IS_CHAIN: bool = M::NET.is_chain();
+    const FREEZES: bool = M::NET.freezes();
 
     fn layers(&self) -> &[Layer] {
         exact!(M, &Planned::<M>::PLAN.network.layers)

@@ -12,7 +12,7 @@ use crate::optim::{Optimizer, Step};
 use crate::plan::Graph;
 use crate::rng::{Permutation, Rng};
 use crate::schedule::Schedule;
-use crate::workspace::{Passes, Place, Source, Workspace};
+use crate::workspace::{Passes, Place, Source, Workspace, output_place};
 
 /// The memory of a [`Trainer`], owned by the user.
 #[derive(Debug)]
@@ -85,6 +85,20 @@ impl Epoch {
         Self {
             batch,
             shuffle: Some(seed),
+        }
+    }
+
+    /// The minibatches, and so the optimizer steps, of an epoch over `samples`: what a learning-rate schedule counts.
+    ///
+    /// ```
+    /// use lightlayers::Epoch;
+    ///
+    /// assert_eq!(Epoch::in_order(32).steps(100), 4);
+    /// ```
+    pub const fn steps(self, samples: usize) -> u32 {
+        match self.batch {
+            0 => 0,
+            batch => samples.div_ceil(batch) as u32,
         }
     }
 }
@@ -228,7 +242,8 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
 
     /// Trains on every sample once. `on_step` is called after each minibatch.
     ///
-    /// The metrics are means over the epoch, penalties included, each minibatch measured before its step.
+    /// The metrics are means over the epoch, penalties included, each minibatch measured before its step. A sample counts for the
+    /// accuracy if its target is one class among several: 1 there, 0 elsewhere.
     ///
     /// # Errors
     ///
@@ -277,8 +292,10 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
     /// # Errors
     ///
     /// [`Error::Dataset`] if a sample cannot be read, [`Error::Label`] and [`Error::NonFiniteSample`] if it is not usable,
-    /// [`Error::NonFinite`] if the loss, a gradient or a new weight is NaN or infinite, [`Error::Empty`] without indices. The
-    /// weights are then the last finite ones.
+    /// [`Error::NonFinite`] if the loss, a gradient or a new weight is NaN or infinite, [`Error::Empty`] without indices.
+    ///
+    /// No weight becomes NaN or infinite. A new weight that is not finite keeps its value, and the others have moved; with every other
+    /// error the weights are as before the step, but for moving statistics of batch normalization, which may have moved.
     pub fn step<D: Dataset>(
         &mut self,
         data: &mut D,
@@ -362,16 +379,16 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
         let input_place = Place::new(sizes.training_input, sizes.input);
         const NONE: Place = Place::NONE;
         let target_place = Place::new(sizes.training_target, sizes.output);
-        let (mut first, mut labelled) = (0, true);
+        let mut first = 0;
 
-        let [inputs, targets, _] = self
+        let [inputs, targets, ..] = self
             .workspace
-            .tensors([input_place, target_place, NONE], part)
+            .tensors([input_place, target_place, NONE, NONE], part)
             .ok_or(Error::Plan)?;
-        let places = inputs
-            .chunks_exact_mut(sizes.input.max(1))
-            .zip(targets.chunks_exact_mut(sizes.output.max(1)));
-        for (i, (input, target)) in places.enumerate() {
+        let (mut inputs_left, mut targets_left) = (&mut *inputs, &mut *targets);
+        for i in 0..part {
+            let input = first_of(&mut inputs_left, sizes.input).ok_or(Error::Plan)?;
+            let target = first_of(&mut targets_left, sizes.output).ok_or(Error::Plan)?;
             let sample = indices.next().ok_or(Error::Empty)?;
             if i == 0 {
                 first = sample;
@@ -379,7 +396,6 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
             let mut target = Target::new(target);
             data.read(sample, input, &mut target)
                 .map_err(Error::Dataset)?;
-            labelled &= target.class().is_some();
             if let Some(found) = target.class()
                 && found >= sizes.output
             {
@@ -409,34 +425,35 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
         };
         let source = Source::Workspace(sizes.training_input);
         let slots = self.graph.training_slots();
-        let output_place = passes
+        passes
             .forward(&mut self.workspace, slots, source, moving, mode)
             .ok_or(Error::Plan)?;
+        let output = output_place(slots, sizes.output).ok_or(Error::Plan)?;
         let gradient = match self.graph.backward_slots().last() {
             Some(slot) => Place::new(slot.gradient, sizes.output),
-            None => output_place,
+            None => output,
         };
         self.workspace
-            .copy(output_place, gradient, part)
+            .copy(output, gradient, part)
             .ok_or(Error::Plan)?;
-        let [outputs, targets, _] = self
+        let [outputs, targets, ..] = self
             .workspace
-            .tensors([gradient, target_place, NONE], part)
+            .tensors([gradient, target_place, NONE, NONE], part)
             .ok_or(Error::Plan)?;
         // Not where the last layer may keep them for its backward pass.
         if let Some(shape) = sizes.output_image {
             lanes::separate(outputs, shape, part);
         }
-        let samples = outputs
-            .chunks_exact_mut(sizes.output.max(1))
-            .zip(targets.chunks_exact(sizes.output.max(1)));
-        for (i, (outputs, target)) in samples.enumerate() {
+        let (mut outputs_left, mut targets_left) = (outputs, targets);
+        for i in 0..part {
+            let outputs = first_of(&mut outputs_left, sizes.output).ok_or(Error::Plan)?;
+            let target = &*first_of(&mut targets_left, sizes.output).ok_or(Error::Plan)?;
             on_sample(Evaluated {
                 sample: first + i,
                 outputs,
                 target,
             });
-            let correct = labelled.then(|| arg_max(outputs) == arg_max(target));
+            let correct = class_of(target).map(|class| arg_max(outputs) == class);
             metrics.add(self.loss.gradient(outputs, target, weight), correct);
         }
         Ok(())
@@ -449,7 +466,7 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
             let place = Place::new(gradient, sizes.output);
             let [gradient, ..] = self
                 .workspace
-                .tensors([place, Place::NONE, Place::NONE], part)?;
+                .tensors([place, Place::NONE, Place::NONE, Place::NONE], part)?;
             lanes::interleave(gradient, shape, part);
         }
         let (weights, moving) = self.weights.split_at_mut_checked(sizes.trained)?;
@@ -482,6 +499,19 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
         }
         self.optimizer.prepare(self.gradients);
         let step = Step { number, rate };
+        if const { !G::FREEZES } {
+            // All in one run.
+            let (weights, _) = self
+                .weights
+                .split_at_mut_checked(self.gradients.len())
+                .ok_or(Error::Plan)?;
+            let (gradients, state) = (&*self.gradients, &mut *self.optimizer_state);
+            if !self.optimizer.update(step, weights, gradients, state) {
+                return Err(non_finite(Quantity::Weight));
+            }
+            self.step = number;
+            return Ok(());
+        }
         let mut finite = true;
         let mut start = 0;
         for layer in self.graph.layers().iter().filter(|layer| layer.learns()) {
@@ -528,7 +558,23 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
     }
 }
 
+/// Takes the first `len` elements off.
+fn first_of<'a>(rest: &mut &'a mut [f32], len: usize) -> Option<&'a mut [f32]> {
+    let (first, after) = core::mem::take(rest).split_at_mut_checked(len)?;
+    *rest = after;
+    Some(first)
+}
+
+/// The class of a target that is one: 1 there, 0 elsewhere.
+fn class_of(target: &[f32]) -> Option<usize> {
+    let class = arg_max(target);
+    let mut values = target.iter().enumerate();
+    let is_class = values.all(|(i, t)| *t == if i == class { 1.0 } else { 0.0 });
+    (is_class && target.len() > 1).then_some(class)
+}
+
 /// Without an early exit, which would keep it from being vectorized.
+#[inline(never)]
 fn all_finite(values: &[f32]) -> bool {
     values
         .iter()

@@ -38,6 +38,11 @@ impl Place {
 
 const NONE: Place = Place::NONE;
 
+/// The place of a network's output of `len` elements.
+pub(crate) fn output_place(slots: &[ForwardSlot], len: usize) -> Option<Place> {
+    Some(Place::new(slots.last()?.output, len))
+}
+
 impl<'m> Workspace<'m> {
     /// Holds as many samples of `per_sample` elements as fit, at least one.
     pub(crate) fn new(elements: &'m mut [f32], per_sample: usize) -> Result<Self, Error> {
@@ -66,14 +71,10 @@ impl<'m> Workspace<'m> {
 
     /// The tensors of the first `batch` samples at places that do not overlap.
     ///
-    /// The checks are much of a small program: callers ask for three or four, filled up with [`Place::NONE`], so that there are two
-    /// versions of this.
+    /// The checks are much of a small program, so there is one version of this: for as many places as any layer needs, filled up with
+    /// [`Place::NONE`].
     #[inline(never)]
-    pub(crate) fn tensors<const N: usize>(
-        &mut self,
-        places: [Place; N],
-        batch: usize,
-    ) -> Option<[&mut [f32]; N]> {
+    pub(crate) fn tensors(&mut self, places: [Place; 4], batch: usize) -> Option<[&mut [f32]; 4]> {
         let ranges = places.map(|place| self.range(place, batch));
         self.elements.get_disjoint_mut(ranges).ok()
     }
@@ -85,7 +86,7 @@ impl<'m> Workspace<'m> {
     /// Copies a tensor to another place, unless it is there already.
     pub(crate) fn copy(&mut self, from: Place, to: Place, batch: usize) -> Option<()> {
         if from.offset != to.offset {
-            let [from, to, _] = self.tensors([from, to, NONE], batch)?;
+            let [from, to, ..] = self.tensors([from, to, NONE, NONE], batch)?;
             elementwise::copy(from, to);
         }
         Some(())
@@ -126,7 +127,7 @@ impl<G: Graph> Passes<'_, G> {
         })
     }
 
-    /// Runs the layers from first to last; returns the place of the output. `moving` are the statistics of batch normalization.
+    /// Runs the layers from first to last; the output is then at its [place](output_place). `moving` are the statistics of batch normalization.
     pub(crate) fn forward(
         &self,
         workspace: &mut Workspace<'_>,
@@ -134,26 +135,31 @@ impl<G: Graph> Passes<'_, G> {
         source: Source<'_>,
         moving: &[f32],
         mode: Mode,
-    ) -> Option<Place> {
+    ) -> Option<()> {
         let batch = self.batch;
         let (input, outside) = match source {
             Source::Outside(values) => (NOWHERE, Some(values)),
             Source::Workspace(offset) => (offset, None),
         };
-        let mut output = Place::NONE;
         let mut moving = moving;
+        let mut previous = input;
         for (index, (layer, slot)) in self.graph.layers().iter().zip(slots).enumerate() {
             let call = self.call(index, layer)?;
-            output = Place::new(slot.output, layer.output.len());
+            let output = Place::new(slot.output, layer.output.len());
             let saved = Place {
                 offset: slot.saved,
                 len: slot.saved_len,
             };
-            let from = value(slots, input, layer.source)?;
+            let from = if const { G::IS_CHAIN } {
+                previous
+            } else {
+                value(slots, input, layer.source)?
+            };
+            previous = slot.output;
             let outside_at = |tensor: u32| outside.filter(|_| tensor == NOWHERE);
             let absent = from == NOWHERE || slot.output == from;
             let x = Place::new(from, layer.input.len()).unless(absent);
-            let [y, saved, x] = workspace.tensors([output, saved, x], batch)?;
+            let [y, saved, x, _] = workspace.tensors([output, saved, x, NONE], batch)?;
             if !layer.op.is_in_place() {
                 let custom = const { G::USES.has(Kind::Custom) } && layer.kind() == Kind::Custom;
                 if custom {
@@ -174,14 +180,14 @@ impl<G: Graph> Passes<'_, G> {
             if const { G::USES.has(Kind::Add) } && matches!(layer.op, Op::Add) {
                 let second = value(slots, input, layer.second)?;
                 let place = Place::new(second, layer.output.len()).unless(second == NOWHERE);
-                let [y, _, other] = workspace.tensors([output, NONE, place], batch)?;
+                let [y, other, ..] = workspace.tensors([output, place, NONE, NONE], batch)?;
                 let other = outside_at(second).unwrap_or(other);
                 layers::forward_in_place::<G>(call, y, &mut [], other, &[], mode);
             } else {
                 layers::forward_in_place::<G>(call, y, saved, &[], statistics, mode);
             }
         }
-        Some(output)
+        Some(())
     }
 
     /// Runs back from the gradient of the output, which is in its place, to the lowest layer that learns, and adds the gradients
@@ -239,9 +245,10 @@ impl<G: Graph> Passes<'_, G> {
             if slot.input_gradient == NOWHERE {
                 continue;
             }
-            let reads_input = layer.reads_input_for_its_gradient();
+            let reads_input = const { G::USES.has(Kind::Custom) || G::USES.has(Kind::BatchNorm) }
+                && layer.reads_input_for_its_gradient();
             if layer.op.is_in_place() {
-                let kept = if layer.op.keeps_output() {
+                let kept = if const { G::USES.keep_output() } && layer.op.keeps_output() {
                     y
                 } else {
                     x.unless(!reads_input)
@@ -263,7 +270,7 @@ impl<G: Graph> Passes<'_, G> {
                 }
             }
 
-            if const { !G::USES.has(Kind::Add) } {
+            if const { G::IS_CHAIN } {
                 continue;
             }
             let gradient_of = |tensor: u8| match tensor.checked_sub(1) {

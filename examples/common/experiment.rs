@@ -124,7 +124,7 @@ pub fn train(
 ) -> Result<Run> {
     let training = Holdout::training(DIGITS, TEST_EVERY)?;
     let mut testing = Holdout::testing(DIGITS, TEST_EVERY)?;
-    let steps_per_epoch = training.len().div_ceil(settings.batch) as u32;
+    let steps_per_epoch = Epoch::in_order(settings.batch).steps(training.len());
     let mut shifted = Shifted::new(training, DIGITS.shape(), settings.shift, seed);
 
     // On a microcontroller these are statics whose lengths are constants; see 02_custom_layer.

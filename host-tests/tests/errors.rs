@@ -104,7 +104,7 @@ fn numbers_that_are_not_finite_stop_training() {
     let text = |quantity: &str| {
         format!(
             "step 2: expected a finite {quantity}, found NaN or infinity; \
-             the weights are the last finite ones"
+             the step was not taken"
         )
     };
     let error_of = |quantity| Error::NonFinite { quantity, step: 2 };
@@ -146,7 +146,7 @@ fn numbers_that_are_not_finite_stop_training() {
     assert_eq!(
         message(&error),
         "step 1: expected a finite weight, found NaN or infinity; \
-         the weights are the last finite ones"
+         it kept its value, others have moved"
     );
 
     // Of several weights, those that stay finite may move.

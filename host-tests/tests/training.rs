@@ -359,3 +359,29 @@ fn metrics_of_an_epoch_are_means_over_samples() {
         );
     }
 }
+
+/// Which samples count for the accuracy is a property of each, not of those that are worked on with it. The network answers class
+/// 1 to all: of the samples with a class, two of three are right.
+#[test]
+fn accuracy_of_mixed_targets_does_not_depend_on_the_workspace() {
+    let net = Network::features(1).dense(3);
+    let answers = [
+        Answer::Class(1),
+        Answer::Values(vec![0.2, 0.5, 0.3]),
+        Answer::Class(2),
+        Answer::Values(vec![0.0, 1.0, 0.0]),
+        Answer::Values(vec![1.0, 1.0, 0.0]),
+        Answer::Values(vec![0.0, 0.0, 0.0]),
+    ];
+    let mut samples = Samples(answers.map(|answer| (vec![1.0], answer)).to_vec());
+    let weights = [0.0, 0.0, 0.0, 0.0, 5.0, 0.0];
+    for capacity in 1..=7 {
+        let mut buffers = Buffers::new::<Sgd>(&net, &weights, capacity);
+        let plan = Plan::new(&net);
+        let loss = SoftmaxCrossEntropy::new();
+        let mut trainer = Trainer::new(&plan, loss, Sgd, buffers.memory()).unwrap();
+        let metrics = trainer.evaluate(&mut samples, |_| {}).unwrap();
+        assert_eq!((metrics.samples(), metrics.correct()), (6, 2));
+        assert_eq!(metrics.accuracy(), 2.0 / 3.0);
+    }
+}

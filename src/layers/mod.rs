@@ -18,7 +18,7 @@ mod softmax;
 mod window;
 mod zero_padding2d;
 
-pub(crate) use softmax::shifted_exponentials;
+pub(crate) use softmax::{largest, shifted_exponentials};
 
 pub use custom::{CustomBackward, CustomForward, CustomLayer, CustomSizes};
 pub use window::{Padding, WindowSize};
@@ -307,6 +307,11 @@ impl Kinds {
 
     pub(crate) const fn has(self, kind: Kind) -> bool {
         self.0 >> (kind as u32) & 1 == 1
+    }
+
+    /// Backward reads the output of one of them.
+    pub(crate) const fn keep_output(self) -> bool {
+        self.has(Kind::Sigmoid) || self.has(Kind::Tanh) || self.has(Kind::Softmax)
     }
 }
 
@@ -807,15 +812,20 @@ pub(crate) fn forward_in_place<G: Graph>(
     moving: &[f32],
     mode: Mode,
 ) {
+    // Nothing is kept at inference; what batch normalization has there is scratch.
+    let mask = match mode {
+        Mode::Inference => &mut [],
+        Mode::Training(_) => &mut *saved,
+    };
     match call.layer.op {
         Op::Relu if const { G::USES.has(Kind::Relu) } => {
-            activation::relu_forward(y, saved);
+            activation::relu_forward(y, mask);
         }
         Op::Relu6 if const { G::USES.has(Kind::Relu6) } => {
-            activation::relu6_forward(y, saved);
+            activation::relu6_forward(y, mask);
         }
         Op::LeakyRelu { slope } if const { G::USES.has(Kind::LeakyRelu) } => {
-            activation::leaky_relu_forward(slope, y, saved);
+            activation::leaky_relu_forward(slope, y, mask);
         }
         Op::Sigmoid if const { G::USES.has(Kind::Sigmoid) } => activation::sigmoid_forward(y),
         Op::Tanh if const { G::USES.has(Kind::Tanh) } => activation::tanh_forward(y),

@@ -6,26 +6,30 @@
 
 use crate::math;
 
-/// Replaces `values` by `exp(x - m)`; returns `m` and the sum.
+/// The largest of the values that are not NaN.
+pub(crate) fn largest(values: &[f32]) -> f32 {
+    values.iter().fold(
+        f32::NEG_INFINITY,
+        |largest, x| if *x > largest { *x } else { largest },
+    )
+}
+
+/// Replaces `values` by `exp(x - largest)`; returns the sum.
 ///
 /// The largest term is `exp(0) = 1`, so the sum is in `1..=channels` and neither overflows nor vanishes.
 #[inline]
-pub(crate) fn shifted_exponentials(values: &mut [f32]) -> (f32, f32) {
-    let largest = values.iter().fold(
-        f32::NEG_INFINITY,
-        |largest, x| if *x > largest { *x } else { largest },
-    );
+pub(crate) fn shifted_exponentials(values: &mut [f32], largest: f32) -> f32 {
     let mut sum = 0.0;
     for x in values {
-        *x = math::exp(*x - largest);
+        *x = math::exp_of_negative(*x - largest);
         sum += *x;
     }
-    (largest, sum)
+    sum
 }
 
 pub(super) fn forward(channels: usize, y: &mut [f32]) {
     for pixel in y.chunks_mut(channels.max(1)) {
-        let (_, sum) = shifted_exponentials(pixel);
+        let sum = shifted_exponentials(pixel, largest(pixel));
         for x in pixel {
             *x /= sum;
         }
