@@ -212,7 +212,10 @@ fn train(graph: impl Graph, net: &Network, seed: u64, epochs: u32) -> Result<Run
         })?;
         // Measured to be drawn; nothing is decided by it.
         let test = trainer.evaluate(&mut testing, |_| {})?;
-        results.push(EpochResult { training, test });
+        results.push(EpochResult {
+            training: training.into(),
+            test: test.into(),
+        });
         bar.end_of_epoch(
             epoch,
             &format!(
