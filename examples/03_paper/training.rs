@@ -112,7 +112,7 @@ impl Run<'_> {
         let mut testing = Subset::limit(&self.images.testing, most);
         let mut validation = match settings.held_back {
             Some(images) => Subset::limit(Subset::last(all, images)?, most),
-            // Not a second look at the test images, but the only one that the paper's code takes.
+            // As in the paper's code: the recipe says so in its output.
             None => Subset::limit(
                 Subset::last(&self.images.testing, self.images.testing.len())?,
                 most,
@@ -142,13 +142,19 @@ impl Run<'_> {
         let configuration = self.configuration(len);
         let path = self.checkpoint();
         if checkpoint::read(&path, &configuration, &mut state)? {
-            println!(
-                "going on from {}: {} of {} epochs are done, and {} images of the next",
-                path.display(),
-                state.epochs.len(),
-                settings.epochs,
-                state.images
-            );
+            let (done, of) = (state.epochs.len(), settings.epochs);
+            if done as u32 == of {
+                println!(
+                    "trained before: {} holds all {of} epochs; --fresh trains again",
+                    path.display()
+                );
+            } else {
+                println!(
+                    "going on from {}: {done} of {of} epochs are done, and {} images of the next",
+                    path.display(),
+                    state.images
+                );
+            }
         } else {
             net.initialize(&mut state.weights, self.seed)?;
             if settings.drawn_biases {
@@ -159,7 +165,7 @@ impl Run<'_> {
             }
         }
 
-        // Not the library's own batches of one sample: batch normalization has to see all of a minibatch.
+        // Room for a whole minibatch: batch normalization knows no other samples than those that are worked on at once.
         let mut buffers = Buffers {
             gradients: vec![0.0; net.trainable_weights()],
             workspace: vec![0.0; net.training_workspace(settings.batch)],
