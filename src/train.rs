@@ -220,6 +220,13 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
         self
     }
 
+    /// The optimizer steps so far, to go on with a saved optimizer state: with the same weights, state and steps, the next steps have
+    /// the bits that they would have had without a break.
+    pub fn with_steps(mut self, steps: u32) -> Self {
+        self.step = steps;
+        self
+    }
+
     /// The weights.
     pub fn weights(&self) -> &[f32] {
         self.weights

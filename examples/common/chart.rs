@@ -9,13 +9,29 @@ use lightlayers::metrics::Metrics;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
+/// Mean loss and accuracy over some samples.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Measured {
+    pub loss: f32,
+    pub accuracy: f32,
+}
+
+impl From<Metrics> for Measured {
+    fn from(metrics: Metrics) -> Self {
+        Self {
+            loss: metrics.loss(),
+            accuracy: metrics.accuracy(),
+        }
+    }
+}
+
 /// What was measured in one epoch.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub struct EpochResult {
     /// Over the training samples, each before the step that learned from it.
-    pub training: Metrics,
-    /// Over the test samples, after the epoch.
-    pub test: Metrics,
+    pub training: Measured,
+    /// Over the test or validation samples, after the epoch.
+    pub test: Measured,
 }
 
 /// The names of the two curves, which say how they were measured.
@@ -54,11 +70,11 @@ fn draw(
     let picture = picture.titled(title, (FONT, 22))?;
     let (left, right) = picture.split_horizontally(540);
 
-    let loss = Curves::of(epochs, Metrics::loss);
+    let loss = Curves::of(epochs, |measured| measured.loss);
     let (_, highest) = loss.extremes();
     panel(&left, "loss", legend, &loss, 0.0..(1.1 * highest).max(0.01))?;
 
-    let accuracy = Curves::of(epochs, Metrics::accuracy);
+    let accuracy = Curves::of(epochs, |measured| measured.accuracy);
     let (lowest, _) = accuracy.extremes();
     let lowest = lowest - 0.1 * (1.0 - lowest) - 0.001;
     panel(&right, "accuracy", legend, &accuracy, lowest..1.0)?;
@@ -74,7 +90,7 @@ struct Curves {
 }
 
 impl Curves {
-    fn of(epochs: &[EpochResult], metric: impl Fn(&Metrics) -> f32) -> Self {
+    fn of(epochs: &[EpochResult], metric: impl Fn(&Measured) -> f32) -> Self {
         Self {
             training: epochs.iter().map(|epoch| metric(&epoch.training)).collect(),
             test: epochs.iter().map(|epoch| metric(&epoch.test)).collect(),

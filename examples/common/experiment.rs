@@ -161,7 +161,10 @@ pub fn train(
         })?;
         // Measured to be drawn; nothing is decided by it.
         let test = trainer.evaluate(&mut testing, |_| {})?;
-        results.push(EpochResult { training, test });
+        results.push(EpochResult {
+            training: training.into(),
+            test: test.into(),
+        });
         bar.end_of_epoch(
             epoch,
             &format!(

@@ -385,3 +385,31 @@ fn accuracy_of_mixed_targets_does_not_depend_on_the_workspace() {
         assert_eq!(metrics.accuracy(), 2.0 / 3.0);
     }
 }
+
+/// Ten steps, and ten more by another trainer that goes on with the kept state, are twenty steps.
+#[test]
+fn going_on_with_saved_state_gives_the_same_bits() {
+    let net = Network::features(7).light_dense(33, 2).relu();
+    let net = net.dropout(0.3).dense(4);
+    let samples = Samples::classes(&net, 40, 2);
+    let plan = Plan::new(&net);
+    let train = |parts: &[std::ops::Range<u32>]| {
+        let mut buffers = Buffers::new::<Adam>(&net, &random_weights(&net, 1), 4);
+        let mut samples = samples.clone();
+        for part in parts {
+            let loss = SoftmaxCrossEntropy::new();
+            let trainer = Trainer::new(&plan, loss, Adam::new(), buffers.memory()).unwrap();
+            let mut trainer = trainer.with_dropout_seed(5).with_steps(part.start);
+            for step in part.clone() {
+                let first = step as usize % 10 * 4;
+                trainer.step(&mut samples, first..first + 4, 0.01).unwrap();
+            }
+            assert_eq!(trainer.steps(), part.end);
+        }
+        (buffers.weights, buffers.optimizer_state)
+    };
+    let whole = train(core::slice::from_ref(&(0..20)));
+    assert_eq!(train(&[0..10, 10..20]), whole);
+    // Adam corrects the bias of its moments by the number of the step.
+    assert_ne!(train(&[0..10, 0..10]), whole);
+}
