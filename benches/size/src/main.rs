@@ -35,7 +35,7 @@ const BUDGETS: [Budget; 2] = [
     Budget {
         program: "train_sgd",
         title: "SGD training",
-        code: 4_550,
+        code: 4_600,
         network_table: 200,
         stack_frame: 256,
     },
