@@ -7,7 +7,8 @@
 //! length of every buffer is a constant; a repeated block is a function; layers that a network does not use are not linked.
 //!
 //! The crate's own layers are factored, after the paper LightLayers (Jha et al., arXiv 2101.02268): [`Network::light_dense`] is a fully
-//! connected layer whose kernel is the product of two thin ones, with 2 to 7 times fewer weights.
+//! connected layer whose kernel is the product of two thin ones, and [`Network::light_conv2d`] two thin convolutions in a row, with 2
+//! to 7 times fewer weights. [`paper`] has its networks; [`Network`] lists all layers.
 //!
 //! # A tour
 //!
