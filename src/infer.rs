@@ -4,7 +4,7 @@ use crate::error::{Buffer, BuildError, Error};
 use crate::kernels::lanes;
 use crate::layers::Mode;
 use crate::plan::Graph;
-use crate::workspace::{Passes, Place, Source, Workspace, output_place};
+use crate::workspace::{Passes, Source, Workspace, output_place};
 
 /// Runs a trained network.
 ///
@@ -85,10 +85,8 @@ impl<'m, G: Graph> Inference<'m, G> {
             .ok_or(Error::Plan)?;
         let output = output_place(slots, sizes.output).ok_or(Error::Plan)?;
         if let Some(shape) = sizes.output_image {
-            let [outputs, ..] = self
-                .workspace
-                .tensors([output, Place::NONE, Place::NONE, Place::NONE], batch)
-                .ok_or(Error::Plan)?;
+            let outputs = self.workspace.tensor_mut(output, batch);
+            let outputs = outputs.ok_or(Error::Plan)?;
             lanes::separate(outputs, shape, batch);
         }
         self.workspace.tensor(output, batch).ok_or(Error::Plan)

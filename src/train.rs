@@ -471,9 +471,7 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
         if let Some(shape) = sizes.output_image {
             let gradient = self.graph.backward_slots().last()?.gradient;
             let place = Place::new(gradient, sizes.output);
-            let [gradient, ..] = self
-                .workspace
-                .tensors([place, Place::NONE, Place::NONE, Place::NONE], part)?;
+            let gradient = self.workspace.tensor_mut(place, part)?;
             lanes::interleave(gradient, shape, part);
         }
         let (weights, moving) = self.weights.split_at_mut_checked(sizes.trained)?;
@@ -506,33 +504,30 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
         }
         self.optimizer.prepare(self.gradients);
         let step = Step { number, rate };
-        if const { !G::FREEZES } {
+        let mut finite = true;
+        if const { G::FREEZES } {
+            let mut start = 0;
+            for layer in self.graph.layers().iter().filter(|layer| layer.learns()) {
+                let range = start..start + layer.trainable_weights();
+                start = range.end;
+                let state = O::STATE * range.start..O::STATE * range.end;
+                let (Some(weights), Some(gradients), Some(state)) = (
+                    self.weights.get_mut(layer.weights_range()),
+                    self.gradients.get(range),
+                    self.optimizer_state.get_mut(state),
+                ) else {
+                    return Err(Error::Plan);
+                };
+                finite &= self.optimizer.update(step, weights, gradients, state);
+            }
+        } else {
             // All in one run.
             let (weights, _) = self
                 .weights
                 .split_at_mut_checked(self.gradients.len())
                 .ok_or(Error::Plan)?;
             let (gradients, state) = (&*self.gradients, &mut *self.optimizer_state);
-            if !self.optimizer.update(step, weights, gradients, state) {
-                return Err(non_finite(Quantity::Weight));
-            }
-            self.step = number;
-            return Ok(());
-        }
-        let mut finite = true;
-        let mut start = 0;
-        for layer in self.graph.layers().iter().filter(|layer| layer.learns()) {
-            let range = start..start + layer.trainable_weights();
-            start = range.end;
-            let state = O::STATE * range.start..O::STATE * range.end;
-            let (Some(weights), Some(gradients), Some(state)) = (
-                self.weights.get_mut(layer.weights_range()),
-                self.gradients.get(range),
-                self.optimizer_state.get_mut(state),
-            ) else {
-                return Err(Error::Plan);
-            };
-            finite &= self.optimizer.update(step, weights, gradients, state);
+            finite = self.optimizer.update(step, weights, gradients, state);
         }
         if !finite {
             return Err(non_finite(Quantity::Weight));

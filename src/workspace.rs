@@ -83,6 +83,10 @@ impl<'m> Workspace<'m> {
         self.elements.get(self.range(place, batch))
     }
 
+    pub(crate) fn tensor_mut(&mut self, place: Place, batch: usize) -> Option<&mut [f32]> {
+        self.elements.get_mut(self.range(place, batch))
+    }
+
     /// Copies a tensor to another place, unless it is there already.
     pub(crate) fn copy(&mut self, from: Place, to: Place, batch: usize) -> Option<()> {
         if from.offset != to.offset {

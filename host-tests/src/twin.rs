@@ -344,15 +344,13 @@ impl Twin {
         let x4 = || image(input, x);
         let dy4 = || image(output, dy);
         let input_dim = || x4().dim();
-        let has_bias = |bias: Option<Array1<f64>>| bias.is_some();
         let dx = match *layer.op() {
             Op::Dense { units } => {
                 let kernel = weights.tensor((input.len(), usize::from(units)));
                 let found = dense::backward(x, &kernel, dy);
-                let bias = has_bias(weights.bias()).then_some(found.bias);
                 return (
                     vec![found.dx],
-                    [flat(found.kernel), flat_bias(bias)].concat(),
+                    [flat(found.kernel), weights.gradient_of_bias(found.bias)].concat(),
                 );
             }
             Op::LightDense { units, rank } => {
@@ -360,15 +358,18 @@ impl Twin {
                 let w1 = weights.tensor((input.len(), rank));
                 let w2 = weights.tensor((rank, units));
                 let found = light_dense::backward(x, &w1, &w2, dy);
-                let bias = has_bias(weights.bias()).then_some(found.bias);
-                let own = [flat(found.w1), flat(found.w2), flat_bias(bias)].concat();
+                let own = [
+                    flat(found.w1),
+                    flat(found.w2),
+                    weights.gradient_of_bias(found.bias),
+                ]
+                .concat();
                 return (vec![found.dx], own);
             }
             Op::Conv2d { filters, window } => {
                 let kernel = weights.kernel(window, input.channels, filters);
                 let found = conv2d::backward(&x4(), &kernel, &of(window), &dy4());
-                let bias = has_bias(weights.bias()).then_some(found.bias);
-                let own = [flat(found.kernel), flat_bias(bias)].concat();
+                let own = [flat(found.kernel), weights.gradient_of_bias(found.bias)].concat();
                 return (vec![rows(found.dx)], own);
             }
             Op::LightConv2d {
@@ -396,8 +397,7 @@ impl Twin {
             Op::DepthwiseConv2d { multiplier, window } => {
                 let kernel = weights.kernel(window, input.channels, multiplier);
                 let found = depthwise_conv2d::backward(&x4(), &kernel, &of(window), &dy4());
-                let bias = has_bias(weights.bias()).then_some(found.bias);
-                let own = [flat(found.kernel), flat_bias(bias)].concat();
+                let own = [flat(found.kernel), weights.gradient_of_bias(found.bias)].concat();
                 return (vec![rows(found.dx)], own);
             }
             Op::SeparableConv2d {
@@ -409,11 +409,10 @@ impl Twin {
                 let pointwise = weights.pointwise(input.channels, multiplier, filters);
                 let found =
                     separable_conv2d::backward(&x4(), &depthwise, &pointwise, &of(window), &dy4());
-                let bias = has_bias(weights.bias()).then_some(found.bias);
                 let own = [
                     flat(found.depthwise_kernel),
                     flat(found.pointwise_kernel),
-                    flat_bias(bias),
+                    weights.gradient_of_bias(found.bias),
                 ];
                 return (vec![rows(found.dx)], own.concat());
             }
@@ -537,6 +536,11 @@ impl<'a> Weights<'a> {
     fn bias(&mut self) -> Option<Array1<f64>> {
         let len = self.0.len();
         (len > 0).then(|| self.tensor(len))
+    }
+
+    /// What was found for the biases, if there are any.
+    fn gradient_of_bias(&mut self, found: Array1<f64>) -> Vec<f64> {
+        flat_bias(self.bias().map(|_| found))
     }
 
     fn light_conv2d(

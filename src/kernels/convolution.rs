@@ -4,7 +4,7 @@
 
 use core::array::from_fn;
 
-use super::lanes::{Kernel, Lanes};
+use super::lanes::{Kernel, Lanes, add_lanes};
 use super::window::{Axis, Window};
 
 /// `y = bias + x * w`.
@@ -299,7 +299,7 @@ fn accumulate<V: Lanes, const P: usize, const C: usize>(
     }
 }
 
-/// `dw += x * dy` over the windows, and `dbias += Σ dy`.
+/// `dw += x * dy` over the windows.
 ///
 /// Order: for each sample a sum from 0 over the windows, row by row; these sums are added, sample after sample, to what `dw` holds. A
 /// batch in parts gives the same bits as in one.
@@ -428,16 +428,6 @@ impl WeightGradient<'_> {
                 }
             }
         }
-    }
-}
-
-/// Adds the samples of a group to a value, one after another.
-#[inline(always)]
-pub(crate) fn add_lanes<V: Lanes>(sums: V, value: &mut f32) {
-    let mut lanes = [0.0; super::lanes::MOST];
-    sums.store(&mut lanes);
-    for lane in lanes.iter().take(V::COUNT) {
-        *value += lane;
     }
 }
 

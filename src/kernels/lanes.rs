@@ -196,6 +196,16 @@ pub(crate) const MOST: usize = 16;
 #[cfg(not(feature = "std"))]
 pub(crate) const MOST: usize = 1;
 
+/// Adds the samples of a group to a value, one after another.
+#[inline(always)]
+pub(crate) fn add_lanes<V: Lanes>(sums: V, value: &mut f32) {
+    let mut lanes = [0.0; MOST];
+    sums.store(&mut lanes);
+    for lane in lanes.iter().take(V::COUNT) {
+        *value += lane;
+    }
+}
+
 /// The samples of a group.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Group {
@@ -224,7 +234,7 @@ impl Group {
 }
 
 /// The groups of a batch, in order.
-pub(crate) fn groups(batch: usize) -> impl Iterator<Item = Group> + Clone {
+pub(crate) fn groups(batch: usize) -> impl Iterator<Item = Group> + Clone + Send + Sync {
     let mut first = 0;
     core::iter::from_fn(move || {
         let rest = batch - first;

@@ -2,8 +2,7 @@
 
 use core::array::from_fn;
 
-use super::convolution::add_lanes;
-use super::lanes::{Kernel, Lanes};
+use super::lanes::{Kernel, Lanes, add_lanes};
 
 /// `sum += Σ x` over the pixels. Order: as the gradients of a convolution's weights.
 pub(crate) struct AddPixels<'a> {

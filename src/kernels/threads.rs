@@ -66,18 +66,9 @@ pub(crate) fn each_group_of_two(
 ) {
     #[cfg(feature = "parallel")]
     if batch * multiply_accumulates > WORTH && rayon::current_num_threads() > 1 {
-        rayon::scope(|scope| {
-            let (mut first, mut second) = (first, second);
-            let piece = &piece;
-            for group in groups(batch) {
-                let (part, rest) = first.split_at_mut((group.lanes * first_len).min(first.len()));
-                let (other, other_rest) =
-                    second.split_at_mut((group.lanes * second_len).min(second.len()));
-                (first, second) = (rest, other_rest);
-                scope.spawn(move |_| piece(group, part, other));
-            }
-        });
-        return;
+        let parts =
+            groups(batch).map(|group| (group, group.lanes * first_len, group.lanes * second_len));
+        return spawn_pairs(first, second, parts, piece);
     }
     let _ = multiply_accumulates;
     for group in groups(batch) {
@@ -102,19 +93,32 @@ pub(crate) fn share_pairs(
     if values.len() > 2 * WORTH_VALUES && rayon::current_num_threads() > 1 {
         let threads = rayon::current_num_threads().min(values.len() / WORTH_VALUES);
         let rows_each = values.len().div_ceil(row.max(1)).div_ceil(threads);
-        rayon::scope(|scope| {
-            let (mut values, mut other) = (values, other);
-            let piece = &piece;
-            while !values.is_empty() {
-                let (part, rest) = values.split_at_mut((rows_each * row).min(values.len()));
-                let (other_part, other_rest) =
-                    other.split_at_mut((rows_each * other_row).min(other.len()));
-                (values, other) = (rest, other_rest);
-                scope.spawn(move |_| piece(part, other_part));
-            }
+        let parts = (0..threads).map(|_| ((), rows_each * row, rows_each * other_row));
+        return spawn_pairs(values, other, parts, |(), values, other| {
+            piece(values, other)
         });
-        return;
     }
     let _ = (row, other_row);
     piece(values, other);
+}
+
+/// Calls `piece` with parts of two tensors, each on a thread that is free: `parts` are their names, and their lengths, of which the
+/// last ones may be too long.
+#[cfg(feature = "parallel")]
+fn spawn_pairs<N: Send>(
+    first: &mut [f32],
+    second: &mut [f32],
+    parts: impl Iterator<Item = (N, usize, usize)> + Send,
+    piece: impl Fn(N, &mut [f32], &mut [f32]) + Sync,
+) {
+    rayon::scope(|scope| {
+        let (mut first, mut second) = (first, second);
+        let piece = &piece;
+        for (name, first_len, second_len) in parts {
+            let (part, rest) = first.split_at_mut(first_len.min(first.len()));
+            let (other, other_rest) = second.split_at_mut(second_len.min(second.len()));
+            (first, second) = (rest, other_rest);
+            scope.spawn(move |_| piece(name, part, other));
+        }
+    });
 }

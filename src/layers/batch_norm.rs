@@ -11,11 +11,13 @@
 //!
 //! Source: Keras, `BatchNormalization`.
 
+use super::conv2d::add_pixels;
 use super::{Call, Mode, Needs, Tensors, Until};
 use crate::error::BuildError;
+use crate::kernels::elementwise;
 use crate::kernels::lanes::{Group, groups, run};
 use crate::kernels::normalization::{
-    AddNormalized, AddPixels, AddSquares, Normalize, NormalizeBackward, ScaleChannels,
+    AddNormalized, AddSquares, Normalize, NormalizeBackward, ScaleChannels,
 };
 use crate::kernels::threads::{each_group, share_rows};
 use crate::math;
@@ -70,7 +72,7 @@ pub(super) const fn needs(layer: &Layer) -> Needs {
 }
 
 /// Vectors lie sample after sample, so each of them is a group of its own.
-fn image_groups(call: Call<'_>) -> impl Iterator<Item = Group> {
+fn image_groups(call: Call<'_>) -> impl Iterator<Item = Group> + Clone + Sync {
     let flat = call.layer.has_flat_output();
     let batch = call.batch;
     let singles = (0..if flat { batch } else { 0 }).map(|first| Group { first, lanes: 1 });
@@ -124,32 +126,18 @@ pub(super) fn forward(
             let count = call.batch * len / channels.max(1);
             mean.fill(0.0);
             variance.fill(0.0);
-            share_rows(mean, 1, y.len(), |first_channel, sum| {
-                for group in image_groups(call) {
-                    let (x, sum) = (group.of(y, len), &mut *sum);
-                    run(
-                        group.lanes,
-                        AddPixels {
-                            x,
-                            channels,
-                            first_channel,
-                            sum,
-                        },
-                    );
-                }
-            });
+            add_pixels(image_groups(call), len, y, channels, mean);
             divide(mean, count);
             share_rows(variance, 1, y.len(), |first_channel, sum| {
                 for group in image_groups(call) {
-                    let (x, sum) = (group.of(y, len), &mut *sum);
                     run(
                         group.lanes,
                         AddSquares {
-                            x,
+                            x: group.of(y, len),
                             channels,
                             first_channel,
                             mean,
-                            sum,
+                            sum: &mut *sum,
                         },
                     );
                 }
@@ -226,20 +214,7 @@ pub(super) fn backward_weights(
     let (sum, normalized) = (variance, other);
     sum.fill(0.0);
     normalized.fill(0.0);
-    share_rows(sum, 1, dy.len(), |first_channel, sum| {
-        for group in image_groups(call) {
-            let (x, sum) = (group.of(dy, len), &mut *sum);
-            run(
-                group.lanes,
-                AddPixels {
-                    x,
-                    channels,
-                    first_channel,
-                    sum,
-                },
-            );
-        }
-    });
+    add_pixels(image_groups(call), len, dy, channels, sum);
     share_rows(normalized, 1, dy.len(), |first_channel, sum| {
         for group in image_groups(call) {
             run(
@@ -257,12 +232,8 @@ pub(super) fn backward_weights(
         }
     });
     let (dgamma, dbeta) = gradients.split_at_mut_checked(channels)?;
-    for (total, part) in dgamma.iter_mut().zip(&*normalized) {
-        *total += part;
-    }
-    for (total, part) in dbeta.iter_mut().zip(&*sum) {
-        *total += part;
-    }
+    elementwise::add(normalized, dgamma);
+    elementwise::add(sum, dbeta);
     Some(())
 }
 

@@ -10,7 +10,7 @@
 
 use super::{Call, Tensors, WindowSize};
 use crate::kernels::convolution::{Finish, Forward, InputGradient, WeightGradient};
-use crate::kernels::lanes::{groups, run};
+use crate::kernels::lanes::{Group, groups, run};
 use crate::kernels::normalization::AddPixels;
 use crate::kernels::threads::{each_group, share_rows};
 use crate::kernels::window::Window;
@@ -116,7 +116,8 @@ impl<'a> Convolution<'a> {
                 );
             }
         });
-        bias_gradients(self.batch, self.filters, self.output_len(), dy, dbias);
+        let groups = groups(self.batch);
+        add_pixels(groups, self.output_len(), dy, self.filters, dbias);
     }
 
     pub(super) fn input_gradient(&self, dy: &[f32], finish: Finish, dx: &mut [f32]) {
@@ -144,20 +145,20 @@ impl<'a> Convolution<'a> {
     }
 }
 
-/// Adds the gradients of the biases, `Σ dy`; nothing if `dbias` is empty.
-pub(super) fn bias_gradients(
-    batch: usize,
-    channels: usize,
+/// Adds to each channel's `sum` the values of all pixels, group after group: for `dy` the gradients of the biases.
+pub(super) fn add_pixels(
+    groups: impl Iterator<Item = Group> + Clone + Sync,
     len: usize,
-    dy: &[f32],
-    dbias: &mut [f32],
+    values: &[f32],
+    channels: usize,
+    sum: &mut [f32],
 ) {
-    share_rows(dbias, 1, dy.len(), |first_channel, sum| {
-        for group in groups(batch) {
+    share_rows(sum, 1, values.len(), |first_channel, sum| {
+        for group in groups.clone() {
             run(
                 group.lanes,
                 AddPixels {
-                    x: group.of(dy, len),
+                    x: group.of(values, len),
                     channels,
                     first_channel,
                     sum: &mut *sum,

@@ -7,7 +7,7 @@
 //!
 //! Source: Keras, `DepthwiseConv2D`.
 
-use super::conv2d::bias_gradients;
+use super::conv2d::add_pixels;
 use super::{Call, Tensors, WindowSize};
 use crate::kernels::convolution::{
     DepthwiseForward, DepthwiseInputGradient, DepthwiseWeightGradient,
@@ -109,13 +109,8 @@ impl<'a> Depthwise<'a> {
                 },
             );
         }
-        bias_gradients(
-            self.batch,
-            self.channels * self.multiplier,
-            self.output_len(),
-            dy,
-            dbias,
-        );
+        let filters = self.channels * self.multiplier;
+        add_pixels(groups(self.batch), self.output_len(), dy, filters, dbias);
     }
 
     pub(super) fn input_gradient(&self, dy: &[f32], dx: &mut [f32]) {

@@ -11,7 +11,7 @@
 //! Source: Keras, `GlobalAveragePooling2D` and `GlobalMaxPooling2D`.
 
 use super::Call;
-use crate::kernels::lanes::run;
+use crate::kernels::lanes::{groups, run};
 use crate::kernels::pooling::{
     GlobalAverageBackward, GlobalAverageForward, GlobalMaxBackward, GlobalMaxForward,
 };
@@ -23,7 +23,7 @@ const fn pixels(shape: Shape) -> usize {
 
 pub(super) fn average_forward(call: Call<'_>, x: &[f32], y: &mut [f32]) {
     let input = call.layer.input;
-    for group in super::image_groups(call.batch) {
+    for group in groups(call.batch) {
         run(
             group.lanes,
             GlobalAverageForward {
@@ -38,7 +38,7 @@ pub(super) fn average_forward(call: Call<'_>, x: &[f32], y: &mut [f32]) {
 
 pub(super) fn average_backward(call: Call<'_>, dy: &[f32], dx: &mut [f32]) {
     let input = call.layer.input;
-    for group in super::image_groups(call.batch) {
+    for group in groups(call.batch) {
         run(
             group.lanes,
             GlobalAverageBackward {
@@ -54,7 +54,7 @@ pub(super) fn average_backward(call: Call<'_>, dy: &[f32], dx: &mut [f32]) {
 pub(super) fn max_forward(call: Call<'_>, x: &[f32], y: &mut [f32], saved: &mut [f32]) {
     let input = call.layer.input;
     let channels = input.channels as usize;
-    for group in super::image_groups(call.batch) {
+    for group in groups(call.batch) {
         run(
             group.lanes,
             GlobalMaxForward {
@@ -70,7 +70,7 @@ pub(super) fn max_forward(call: Call<'_>, x: &[f32], y: &mut [f32], saved: &mut 
 pub(super) fn max_backward(call: Call<'_>, dy: &[f32], saved: &[f32], dx: &mut [f32]) {
     let input = call.layer.input;
     let channels = input.channels as usize;
-    for group in super::image_groups(call.batch) {
+    for group in groups(call.batch) {
         run(
             group.lanes,
             GlobalMaxBackward {

@@ -25,7 +25,7 @@ pub use window::{Padding, WindowSize};
 pub use zero_padding2d::Border;
 
 use crate::error::{BuildError, Error};
-use crate::kernels::lanes::{self, Group, groups};
+use crate::kernels::lanes;
 use crate::network::Layer;
 use crate::plan::Graph;
 use crate::rng::Rng;
@@ -739,11 +739,6 @@ impl Call<'_> {
         let (input, output) = (self.layer.input, self.layer.output);
         (input.channels as usize, output.channels as usize)
     }
-}
-
-/// The groups of samples of an image tensor (see [`lanes`]).
-fn image_groups(batch: usize) -> impl Iterator<Item = Group> {
-    groups(batch)
 }
 
 /// A layer whose output has a place of its own.

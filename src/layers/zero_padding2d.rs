@@ -4,6 +4,8 @@
 
 use super::Call;
 use crate::error::BuildError;
+use crate::kernels::elementwise;
+use crate::kernels::lanes::groups;
 use crate::shape::Shape;
 
 /// How many rows and columns of zeros an image gets on each side.
@@ -72,24 +74,24 @@ fn for_rows(
 
 pub(super) fn forward(call: Call<'_>, border: Border, x: &[f32], y: &mut [f32]) {
     y.fill(0.0);
-    for group in super::image_groups(call.batch) {
+    for group in groups(call.batch) {
         let x = group.of(x, call.layer.input.len());
         let y = group.of_mut(y, call.layer.output.len());
         for_rows(call, border, group.lanes, |from, to| {
             if let (Some(x), Some(y)) = (x.get(from), y.get_mut(to)) {
-                crate::kernels::elementwise::copy(x, y);
+                elementwise::copy(x, y);
             }
         });
     }
 }
 
 pub(super) fn backward_input(call: Call<'_>, border: Border, dy: &[f32], dx: &mut [f32]) {
-    for group in super::image_groups(call.batch) {
+    for group in groups(call.batch) {
         let dx = group.of_mut(dx, call.layer.input.len());
         let dy = group.of(dy, call.layer.output.len());
         for_rows(call, border, group.lanes, |to, from| {
             if let (Some(dx), Some(dy)) = (dx.get_mut(to), dy.get(from)) {
-                crate::kernels::elementwise::copy(dy, dx);
+                elementwise::copy(dy, dx);
             }
         });
     }
