@@ -4,7 +4,7 @@
 
 use core::array::from_fn;
 
-use super::lanes::{Kernel, Lanes, add_lanes};
+use super::lanes::{Kernel, Lanes, add_lanes, run};
 use super::window::{Axis, Window};
 
 /// `y = bias + x * w`.
@@ -34,7 +34,7 @@ pub(crate) enum Finish {
 
 impl Finish {
     #[inline(always)]
-    fn store<V: Lanes>(self, token: V::Token, sum: V, target: &mut [f32]) {
+    pub(super) fn store<V: Lanes>(self, token: V::Token, sum: V, target: &mut [f32]) {
         let zero = V::splat(token, 0.0);
         let value = match self {
             Self::Nothing => sum,
@@ -42,6 +42,21 @@ impl Finish {
             Self::WherePositive => V::load(token, target).where_greater(zero, sum, zero),
         };
         value.store(target);
+    }
+}
+
+impl Forward<'_> {
+    /// Works on a group of `lanes` samples.
+    #[inline(always)]
+    pub(crate) fn run_on(self, lanes: usize) {
+        #[cfg(feature = "std")]
+        if lanes == 1
+            && let Some(level) = super::vectors::level()
+            && super::single_image::fits(&self)
+        {
+            return super::single_image::forward(level, self);
+        }
+        run(lanes, self);
     }
 }
 

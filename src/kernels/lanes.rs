@@ -150,6 +150,8 @@ macro_rules! vector_lanes {
 #[cfg(feature = "std")]
 vector_lanes!(f32x4, 4);
 #[cfg(feature = "std")]
+vector_lanes!(f32x8, 8);
+#[cfg(feature = "std")]
 vector_lanes!(f32x16, 16);
 
 /// Arithmetic on one group, for any number of lanes.
@@ -187,6 +189,19 @@ fn run_vector(lanes: usize, kernel: impl Kernel) {
             _ => kernel.run::<[f32; 4]>(()),
         },
     }
+}
+
+/// The lanes and channels for arithmetic that treats every channel alike: where a group is a single sample, channels take the place of
+/// lanes.
+#[inline(always)]
+pub(crate) fn across_channels(lanes: usize, channels: usize) -> (usize, usize) {
+    #[cfg(feature = "std")]
+    if lanes == 1 {
+        let lanes = [16, 4].into_iter().find(|lanes| channels % lanes == 0);
+        let lanes = lanes.unwrap_or(1);
+        return (lanes, channels / lanes);
+    }
+    (lanes, channels)
 }
 
 /// The most samples of a group.

@@ -18,6 +18,8 @@ pub(crate) mod threads;
 pub(crate) mod window;
 
 #[cfg(feature = "std")]
+mod single_image;
+#[cfg(feature = "std")]
 mod vector;
 #[cfg(feature = "std")]
 mod vectors;

@@ -154,6 +154,8 @@ fn sum_block<V: Lanes, K: Copy, const T: usize, const C: usize>(
 
 /// `y = (y - mean) · scale + shift` for each channel, in place.
 pub(crate) struct Normalize<'a> {
+    /// Of a single sample channels may take the place of lanes.
+    pub(crate) single: bool,
     pub(crate) mean: &'a [f32],
     pub(crate) scale: &'a [f32],
     pub(crate) shift: &'a [f32],
@@ -163,14 +165,21 @@ pub(crate) struct Normalize<'a> {
 impl Kernel for Normalize<'_> {
     #[inline(always)]
     fn run<V: Lanes>(self, token: V::Token) {
-        let pixel = (self.mean.len() * V::COUNT).max(1);
+        let lanes = if self.single { 1 } else { V::COUNT };
+        let constant = |values: &[f32], at: usize| {
+            if self.single {
+                V::load(token, &values[at * V::COUNT..])
+            } else {
+                V::splat(token, value(values, at))
+            }
+        };
+        let pixel = (self.mean.len() * lanes).max(1);
         for y in self.y.chunks_exact_mut(pixel) {
-            let constants = self.mean.iter().zip(self.scale).zip(self.shift);
-            for (y, ((mean, scale), shift)) in y.chunks_exact_mut(V::COUNT).zip(constants) {
+            for (at, y) in y.chunks_exact_mut(V::COUNT).enumerate() {
                 V::load(token, y)
-                    .subtract(V::splat(token, *mean))
-                    .multiply(V::splat(token, *scale))
-                    .add(V::splat(token, *shift))
+                    .subtract(constant(self.mean, at))
+                    .multiply(constant(self.scale, at))
+                    .add(constant(self.shift, at))
                     .store(y);
             }
         }

@@ -77,19 +77,17 @@ impl<'a> Convolution<'a> {
             self.multiply_accumulates(),
             y,
             |group, y| {
-                run(
-                    group.lanes,
-                    Forward {
-                        window: self.window,
-                        channels: self.channels,
-                        filters: self.filters,
-                        x: group.of(x, self.input_len()),
-                        w,
-                        bias,
-                        finish,
-                        y,
-                    },
-                );
+                let forward = Forward {
+                    window: self.window,
+                    channels: self.channels,
+                    filters: self.filters,
+                    x: group.of(x, self.input_len()),
+                    w,
+                    bias,
+                    finish,
+                    y,
+                };
+                forward.run_on(group.lanes);
             },
         );
     }

@@ -11,7 +11,7 @@
 
 use super::{Call, WindowSize};
 use crate::error::BuildError;
-use crate::kernels::lanes::run;
+use crate::kernels::lanes::{across_channels, run};
 use crate::kernels::pooling::{AverageBackward, AverageForward, MaxBackward, MaxForward};
 use crate::kernels::threads::{each_group, each_group_of_two};
 use crate::shape::Shape;
@@ -63,11 +63,12 @@ pub(super) fn max_forward(
     };
     let outputs = [(y, output.len()), (saved, saved_len)];
     each_group_of_two(call.batch, input.len(), outputs, |group, y, saved| {
+        let (lanes, channels) = across_channels(group.lanes, input.channels as usize);
         run(
-            group.lanes,
+            lanes,
             MaxForward {
                 window: window.between(input, output),
-                channels: input.channels as usize,
+                channels,
                 x: group.of(x, input.len()),
                 y,
                 taps: bytemuck::cast_slice_mut(saved),
@@ -85,11 +86,12 @@ pub(super) fn max_backward(
 ) {
     let (input, output) = (call.layer.input, call.layer.output);
     each_group(call.batch, input.len(), input.len(), dx, |group, dx| {
+        let (lanes, channels) = across_channels(group.lanes, input.channels as usize);
         run(
-            group.lanes,
+            lanes,
             MaxBackward {
                 window: window.between(input, output),
-                channels: input.channels as usize,
+                channels,
                 dy: group.of(dy, output.len()),
                 taps: bytemuck::cast_slice(group.of(saved, places_len(output))),
                 dx,
@@ -101,11 +103,12 @@ pub(super) fn max_backward(
 pub(super) fn average_forward(call: Call<'_>, window: WindowSize, x: &[f32], y: &mut [f32]) {
     let (input, output) = (call.layer.input, call.layer.output);
     each_group(call.batch, output.len(), input.len(), y, |group, y| {
+        let (lanes, channels) = across_channels(group.lanes, input.channels as usize);
         run(
-            group.lanes,
+            lanes,
             AverageForward {
                 window: window.between(input, output),
-                channels: input.channels as usize,
+                channels,
                 x: group.of(x, input.len()),
                 y,
             },
@@ -116,11 +119,12 @@ pub(super) fn average_forward(call: Call<'_>, window: WindowSize, x: &[f32], y: 
 pub(super) fn average_backward(call: Call<'_>, window: WindowSize, dy: &[f32], dx: &mut [f32]) {
     let (input, output) = (call.layer.input, call.layer.output);
     each_group(call.batch, input.len(), input.len(), dx, |group, dx| {
+        let (lanes, channels) = across_channels(group.lanes, input.channels as usize);
         run(
-            group.lanes,
+            lanes,
             AverageBackward {
                 window: window.between(input, output),
-                channels: input.channels as usize,
+                channels,
                 dy: group.of(dy, output.len()),
                 dx,
             },
