@@ -274,6 +274,8 @@ impl Sweep<'_> {
                 accumulate::<V, P, C>(token, &mut sums, sources, weights);
             }
         }
+        // A copy, for the loops above to keep theirs in registers: these take them from memory.
+        let sums: [[V; C]; P] = from_fn(|p| from_fn(|c| sums[p][c]));
         for (p, sums) in sums.iter().enumerate().skip(stored) {
             for (c, sum) in sums.iter().enumerate() {
                 let at = ((column + p) * self.target_channels + first + c) * V::COUNT;
@@ -436,6 +438,8 @@ impl WeightGradient<'_> {
                 }
             }
         }
+        // A copy, for the loops above to keep theirs in registers: these take them from memory.
+        let sums: [[V; F]; R] = from_fn(|r| from_fn(|f| sums[r][f]));
         for (r, sums) in sums.iter().enumerate() {
             for (f, sum) in sums.iter().enumerate() {
                 if let Some(dw) = dw.get_mut(r * self.filters + first + f) {
