@@ -49,6 +49,10 @@ pub fn tanh(x: f32) -> f32 {
 /// The square root, correctly rounded.
 #[inline]
 pub fn sqrt(x: f32) -> f32 {
+    // The same bits as an instruction of the processor, and of its vectors.
+    #[cfg(feature = "std")]
+    return x.sqrt();
+    #[cfg(not(feature = "std"))]
     libm::sqrtf(x)
 }
 

@@ -4,7 +4,8 @@
 
 use core::array::from_fn;
 
-use super::lanes::{Kernel, Lanes, add_lanes, run};
+use super::elementwise;
+use super::lanes::{Kernel, Lanes, MOST, add_lanes, run};
 use super::window::{Axis, Window};
 
 /// `y = bias + x * w`.
@@ -401,11 +402,12 @@ impl WeightGradient<'_> {
         let (x_pixel, dy_pixel) = (channels * V::COUNT, self.filters * V::COUNT);
         let taps: [usize; R] = from_fn(|r| (start + r) / channels);
         let channel: [usize; R] = from_fn(|r| (start + r) % channels * V::COUNT);
-        // Padding adds zeros, which changes no bit of a sum: none of them is -0.
-        let padding = PADDING.get(..V::COUNT).unwrap_or_default();
-        // The columns of the output under which at least one of the taps lies on the input.
+        // The columns of the output under which at least one of the taps lies on the input, and under which all of them do.
         let last = columns.outputs_of(taps[0]).end.min(columns.output);
         let outputs = columns.outputs_of(taps[R - 1]).start..last;
+        let inner = columns.outputs_of(taps[0]).start..columns.outputs_of(taps[R - 1]).end;
+        // Then the values of all taps lie one after another, unless the kernel is dilated.
+        let side_by_side = columns.dilation == 1;
         let mut sums = [[V::splat(token, 0.0); F]; R];
         for row in rows.outputs_of(tap_row) {
             let Some(input_row) = rows.input_at(row, tap_row) else {
@@ -424,14 +426,27 @@ impl WeightGradient<'_> {
                 let Some(dy) = dy.get(at..at + F * V::COUNT) else {
                     return;
                 };
+                let mut apart = [[0.0; MOST]; R];
+                let x: [V; R] = if side_by_side && inner.contains(&output) {
+                    let column = output * columns.stride + taps[0] - columns.before;
+                    let at = column * x_pixel + channel[0];
+                    let Some(x) = x.get(at..at + R * V::COUNT) else {
+                        return;
+                    };
+                    from_fn(|r| V::load(token, &x[r * V::COUNT..]))
+                } else {
+                    // Padding adds zeros, which changes no bit of a sum: none of them is -0.
+                    for (r, apart) in apart.iter_mut().enumerate() {
+                        if let Some(column) = columns.input_at(output, taps[r])
+                            && let Some(x) = x.get(column * x_pixel + channel[r]..)
+                        {
+                            elementwise::copy(x, &mut apart[..V::COUNT]);
+                        }
+                    }
+                    from_fn(|r| V::load(token, &apart[r]))
+                };
                 let dy: [V; F] = from_fn(|f| V::load(token, &dy[f * V::COUNT..]));
-                for (r, sums) in sums.iter_mut().enumerate() {
-                    let column = output * columns.stride + taps[r] * columns.dilation;
-                    // Past the ends of the row before and after it.
-                    let at = column.wrapping_sub(columns.before).wrapping_mul(x_pixel);
-                    let at = at.wrapping_add(channel[r]);
-                    let x = x.get(at..at.wrapping_add(V::COUNT)).unwrap_or(padding);
-                    let x = V::load(token, x);
+                for (sums, x) in sums.iter_mut().zip(x) {
                     for (sum, dy) in sums.iter_mut().zip(dy) {
                         *sum = sum.add(x.multiply(dy));
                     }

@@ -28,11 +28,11 @@ mod vectors;
 pub use vectors::Vectors;
 
 #[cfg(feature = "std")]
-use vectors::vectorized;
+pub(crate) use vectors::vectorized;
 
 /// Plain loops are all there is.
 #[cfg(not(feature = "std"))]
 #[inline(always)]
-fn vectorized(work: impl FnOnce()) {
-    work();
+pub(crate) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
+    work()
 }

@@ -57,7 +57,9 @@ impl Strip {
         }
         let pitch = columns.input + columns.before.max(after(columns));
         let room = (STRIP / work.channels).checked_sub(reach(columns) + MOST_PIXELS)?;
-        let fit = (room / pitch).checked_sub(reach(rows)).filter(|fit| *fit > 0)?;
+        let fit = (room / pitch)
+            .checked_sub(reach(rows))
+            .filter(|fit| *fit > 0)?;
         let fit = fit.min(rows.output);
         Some(Self {
             window: work.window,
@@ -78,14 +80,24 @@ impl Strip {
         for row in 0..self.rows + reach(rows) {
             let source = (first + row).wrapping_sub(rows.before);
             let at = row * self.pitch + columns.before;
-            copy(at, x.get(source.wrapping_mul(row_len)..).and_then(|x| x.get(..row_len)));
+            copy(
+                at,
+                x.get(source.wrapping_mul(row_len)..)
+                    .and_then(|x| x.get(..row_len)),
+            );
         }
     }
 
     /// Calls `store` with each of the pixels `start..end` of the strip that is an output: its place among them, and its index in the
     /// image.
     #[inline(always)]
-    fn outputs(&self, first: usize, start: usize, count: usize, mut store: impl FnMut(usize, usize)) {
+    fn outputs(
+        &self,
+        first: usize,
+        start: usize,
+        count: usize,
+        mut store: impl FnMut(usize, usize),
+    ) {
         let output = self.window.columns.output;
         let (mut row, mut column) = (start / self.pitch, start % self.pitch);
         for i in 0..count {
@@ -229,10 +241,38 @@ fn across_pixels<V: Lanes>(token: V::Token, strip: Strip, work: Forward<'_>) {
         while first < strip.filters {
             let place = (first_row, first);
             first += match strip.filters - first {
-                1 => filter_block::<V, 1, 4>(token, &strip, &values, &mut *work.y, (work.w, work.bias, work.finish), place),
-                2 => filter_block::<V, 2, 4>(token, &strip, &values, &mut *work.y, (work.w, work.bias, work.finish), place),
-                3 => filter_block::<V, 3, 3>(token, &strip, &values, &mut *work.y, (work.w, work.bias, work.finish), place),
-                _ => filter_block::<V, 4, 2>(token, &strip, &values, &mut *work.y, (work.w, work.bias, work.finish), place),
+                1 => filter_block::<V, 1, 4>(
+                    token,
+                    &strip,
+                    &values,
+                    &mut *work.y,
+                    (work.w, work.bias, work.finish),
+                    place,
+                ),
+                2 => filter_block::<V, 2, 4>(
+                    token,
+                    &strip,
+                    &values,
+                    &mut *work.y,
+                    (work.w, work.bias, work.finish),
+                    place,
+                ),
+                3 => filter_block::<V, 3, 3>(
+                    token,
+                    &strip,
+                    &values,
+                    &mut *work.y,
+                    (work.w, work.bias, work.finish),
+                    place,
+                ),
+                _ => filter_block::<V, 4, 2>(
+                    token,
+                    &strip,
+                    &values,
+                    &mut *work.y,
+                    (work.w, work.bias, work.finish),
+                    place,
+                ),
             };
         }
     });

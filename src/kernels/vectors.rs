@@ -61,7 +61,7 @@ pub(super) fn level() -> Option<Level> {
 
 /// Compiles plain loops for the widest vectors, and runs them. What is called has to be inlined.
 #[inline(always)]
-pub(super) fn vectorized(work: impl FnOnce()) {
+pub(crate) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
     match level() {
         Some(level) => dispatch!(level, _simd => work()),
         None => work(),

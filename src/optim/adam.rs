@@ -2,6 +2,7 @@
 
 use super::{Optimizer, Step, subtract};
 use crate::error::Error;
+use crate::kernels::vectorized;
 use crate::math;
 
 /// Adam (Kingma and Ba, arXiv 1412.6980), as in Keras 3: `m += (1 - β₁) · (g - m)`, `v += (1 - β₂) · (g² - v)`,
@@ -70,6 +71,20 @@ impl Adam {
         let Some((m, v)) = state.split_at_mut_checked(weights.len()) else {
             return true;
         };
+        vectorized(
+            #[inline(always)]
+            || self.move_all(weights, gradients, (m, v), (rate, decay)),
+        )
+    }
+
+    #[inline(always)]
+    fn move_all(
+        self,
+        weights: &mut [f32],
+        gradients: &[f32],
+        (m, v): (&mut [f32], &mut [f32]),
+        (rate, decay): (f32, f32),
+    ) -> bool {
         let mut finite = true;
         let moments = m.iter_mut().zip(v);
         for ((w, g), (m, v)) in weights.iter_mut().zip(gradients).zip(moments) {

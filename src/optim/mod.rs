@@ -43,8 +43,6 @@ pub struct Step {
 fn subtract(weight: &mut f32, change: f32) -> bool {
     let moved = *weight - change;
     let finite = moved.is_finite();
-    if finite {
-        *weight = moved;
-    }
+    *weight = if finite { moved } else { *weight };
     finite
 }
