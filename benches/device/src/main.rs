@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use device_nets as nets;
 
 use host::Work;
-use program::{Profile, Program};
+use program::{Measurement, Profile, Program};
 use table::Row;
 
 /// A program and what it does.
@@ -97,6 +97,9 @@ const CASES: [Case; 12] = [
     },
 ];
 
+/// All programs with one layer in one, in the order of [`CASES`].
+const LAYERS: &str = "layers";
+
 /// Without a network: a loop of 20,002 instructions, and a few around it.
 const EMPTY: &str = "empty";
 const EMPTY_INSTRUCTIONS: RangeInclusive<u32> = 20_002..=20_010;
@@ -130,16 +133,18 @@ fn run() -> Result<bool, Box<dyn Error>> {
     program::build(Profile::Release)?;
     program::build(Profile::Small)?;
     let empty = Program::measure(EMPTY)?;
-    if !EMPTY_INSTRUCTIONS.contains(&empty.instructions) {
+    if !EMPTY_INSTRUCTIONS.contains(&empty.measurement.instructions) {
         return Err(format!(
             "the clock counts wrongly: {} instructions, expected {EMPTY_INSTRUCTIONS:?}",
-            empty.instructions
+            empty.measurement.instructions
         )
         .into());
     }
+    let together = Measurement::all_of(LAYERS)?;
     let rows = CASES
         .iter()
-        .map(|case| measure(case, &empty))
+        .enumerate()
+        .map(|(index, case)| measure(case, &empty, together.get(index)))
         .collect::<Result<Vec<_>, _>>()?;
 
     let table = table::format(&rows, &empty, &embedded::compiler()?);
@@ -158,24 +163,32 @@ fn run() -> Result<bool, Box<dyn Error>> {
     Ok(grown.is_empty())
 }
 
-fn measure(case: &Case, empty: &Program) -> Result<Row, Box<dyn Error>> {
+/// `together`: the same work in a program with others.
+fn measure(
+    case: &Case,
+    empty: &Program,
+    together: Option<&Measurement>,
+) -> Result<Row, Box<dyn Error>> {
     let program = Program::measure(case.program)?;
     let work = (case.work)().map_err(|error| format!("{} on the host: {error}", case.program))?;
-    if program.checksum != work.checksum {
-        return Err(format!(
-            "{}: other bits than on the host: checksum {:#010x}, expected {:#010x}",
-            case.program, program.checksum, work.checksum
-        )
-        .into());
+    for measurement in together.into_iter().chain([&program.measurement]) {
+        if measurement.checksum != work.checksum {
+            return Err(format!(
+                "{}: other bits than on the host: checksum {:#010x}, expected {:#010x}",
+                case.program, measurement.checksum, work.checksum
+            )
+            .into());
+        }
     }
     Ok(Row {
         title: case.title,
         macs: work.multiply_accumulates,
-        instructions: program.instructions.into(),
+        instructions: program.measurement.instructions.into(),
+        together: together.map(|measurement| measurement.instructions.into()),
         text: program.text - empty.text,
         small_text: program.small_text - empty.small_text,
         tables: program.rodata - empty.rodata - work.data_in_flash,
         statics: program.statics,
-        stack: program.stack.into(),
+        stack: program.measurement.stack.into(),
     })
 }

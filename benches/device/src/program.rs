@@ -53,11 +53,34 @@ pub fn build(profile: Profile) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// One program, measured. Sizes are bytes.
-pub struct Program {
+/// What a program printed.
+pub struct Measurement {
     pub instructions: u32,
     pub checksum: u32,
+    /// The most that was in use so far.
     pub stack: u32,
+}
+
+impl Measurement {
+    /// Runs a program that was built.
+    pub fn all_of(name: &str) -> Result<Vec<Self>, Box<dyn Error>> {
+        let printed = emulate(&executable(Profile::Release, name))
+            .map_err(|error| format!("{name}: {error}"))?;
+        printed.lines().map(Self::read).collect()
+    }
+
+    fn read(line: &str) -> Result<Self, Box<dyn Error>> {
+        Ok(Self {
+            instructions: number_after(line, "instructions")?,
+            checksum: number_after(line, "checksum")?,
+            stack: number_after(line, "stack")?,
+        })
+    }
+}
+
+/// One program, measured. Sizes are bytes.
+pub struct Program {
+    pub measurement: Measurement,
     pub text: u64,
     /// `.text` of the small profile.
     pub small_text: u64,
@@ -67,23 +90,21 @@ pub struct Program {
 }
 
 impl Program {
-    /// Reads a program that was built, and runs it.
+    /// Runs and reads a program that was built.
     pub fn measure(name: &str) -> Result<Self, Box<dyn Error>> {
-        let measure = || {
-            let line = emulate(&executable(Profile::Release, name))?;
-            let sizes = Sizes::read(&executable(Profile::Release, name))?;
-            let small = Sizes::read(&executable(Profile::Small, name))?;
-            Ok(Self {
-                instructions: number_after(&line, "instructions")?,
-                checksum: number_after(&line, "checksum")?,
-                stack: number_after(&line, "stack")?,
-                text: sizes.text,
-                small_text: small.text,
-                rodata: sizes.rodata,
-                statics: sizes.statics,
-            })
+        let mut measurements = Measurement::all_of(name)?;
+        let (Some(measurement), true) = (measurements.pop(), measurements.is_empty()) else {
+            return Err(format!("{name}: it did not print one line").into());
         };
-        measure().map_err(|error: Box<dyn Error>| format!("{name}: {error}").into())
+        let sizes = Sizes::read(&executable(Profile::Release, name))?;
+        let small = Sizes::read(&executable(Profile::Small, name))?;
+        Ok(Self {
+            measurement,
+            text: sizes.text,
+            small_text: small.text,
+            rodata: sizes.rodata,
+            statics: sizes.statics,
+        })
     }
 }
 

@@ -11,39 +11,33 @@ use lightlayers::{Inference, Memory, Model};
 use semihosting::{println, process};
 
 #[doc(hidden)]
-pub use {cortex_m_rt, device_nets, lightlayers, static_cell};
+pub use {device_nets, lightlayers, static_cell};
 
-/// A program that runs a network whose weights lie in flash.
+/// Measures inference of a network whose weights lie in flash.
 #[macro_export]
-macro_rules! inference {
-    ($model:ident) => {
+macro_rules! infer {
+    ($model:ident) => {{
         use $crate::lightlayers::{Model, Network};
-        use $crate::{cortex_m_rt, device_nets, static_cell::ConstStaticCell};
+        use $crate::{device_nets, static_cell::ConstStaticCell};
 
         const NET: Network = device_nets::$model::NET;
-
         static WEIGHTS: [f32; NET.weights()] = device_nets::weights(&NET);
         static SAMPLE: [f32; NET.input_shape().len()] = device_nets::sample();
         static WORKSPACE: ConstStaticCell<[f32; NET.inference_workspace()]> =
             ConstStaticCell::new([0.0; _]);
-
-        #[cortex_m_rt::entry]
-        fn main() -> ! {
-            $crate::infer(device_nets::$model, &WEIGHTS, WORKSPACE.take(), &SAMPLE)
-        }
-    };
+        $crate::infer(device_nets::$model, &WEIGHTS, WORKSPACE.take(), &SAMPLE)
+    }};
 }
 
-/// A program that trains a network.
+/// Measures training steps of a network.
 #[macro_export]
-macro_rules! training {
-    ($model:ident) => {
+macro_rules! train {
+    ($model:ident) => {{
         use $crate::lightlayers::optim::Momentum;
         use $crate::lightlayers::{Memory, Model, Network};
-        use $crate::{cortex_m_rt, device_nets, static_cell::ConstStaticCell};
+        use $crate::{device_nets, static_cell::ConstStaticCell};
 
         const NET: Network = device_nets::$model::NET;
-
         static WEIGHTS: ConstStaticCell<[f32; NET.weights()]> = ConstStaticCell::new([0.0; _]);
         static GRADIENTS: ConstStaticCell<[f32; NET.trainable_weights()]> =
             ConstStaticCell::new([0.0; _]);
@@ -52,18 +46,14 @@ macro_rules! training {
         static WORKSPACE: ConstStaticCell<[f32; NET.training_workspace(1)]> =
             ConstStaticCell::new([0.0; _]);
         static SAMPLE: [f32; NET.input_shape().len()] = device_nets::sample();
-
-        #[cortex_m_rt::entry]
-        fn main() -> ! {
-            let memory = Memory {
-                weights: WEIGHTS.take(),
-                gradients: GRADIENTS.take(),
-                optimizer_state: VELOCITY.take(),
-                workspace: WORKSPACE.take(),
-            };
-            $crate::train(device_nets::$model, memory, &SAMPLE)
-        }
-    };
+        let memory = Memory {
+            weights: WEIGHTS.take(),
+            gradients: GRADIENTS.take(),
+            optimizer_state: VELOCITY.take(),
+            workspace: WORKSPACE.take(),
+        };
+        $crate::train(device_nets::$model, memory, &SAMPLE)
+    }};
 }
 
 /// What is measured.
@@ -112,24 +102,24 @@ impl Work for Nothing {
 }
 
 /// Measures inference.
-pub fn infer<M: Model>(model: M, weights: &[f32], workspace: &mut [f32], sample: &[f32]) -> ! {
+pub fn infer<M: Model>(model: M, weights: &[f32], workspace: &mut [f32], sample: &[f32]) {
     let Ok(inference) = Inference::new(model, weights, workspace) else {
         fail("a buffer has a wrong length")
     };
-    measure(&mut Infer { inference, sample })
+    measure(&mut Infer { inference, sample });
 }
 
 /// Measures steps of training.
-pub fn train<M: Model>(model: M, memory: Memory<'_>, sample: &[f32]) -> ! {
+pub fn train<M: Model>(model: M, memory: Memory<'_>, sample: &[f32]) {
     device_nets::fill_weights(&M::NET, memory.weights);
     let Ok(training) = device_nets::training(model, memory) else {
         fail("a buffer has a wrong length")
     };
-    measure(&mut Train { training, sample })
+    measure(&mut Train { training, sample });
 }
 
-/// Does the work several times and once more, prints what the host reads, and ends the program.
-pub fn measure(work: &mut dyn Work) -> ! {
+/// Starts the clock for measurements, and ends the program after them.
+pub fn run(measurements: impl FnOnce()) -> ! {
     let Some(peripherals) = Peripherals::take() else {
         fail("the clock is in use")
     };
@@ -138,14 +128,18 @@ pub fn measure(work: &mut dyn Work) -> ! {
     clock.set_reload(CLOCK_MASK);
     clock.clear_current();
     clock.enable_counter();
+    measurements();
+    process::exit(0)
+}
 
+/// Does the work several times and once more, and prints what the host reads.
+pub fn measure(work: &mut dyn Work) {
     // The compiler shall know neither the values nor which work it is: it would have a copy for each call.
     let work = black_box(work);
     let counting = ticks(&mut Nothing);
     let instructions = ticks(work) - counting;
     let stack = cortex_m_stack::stack_size() - cortex_m_stack::stack_painted();
     print(instructions, stack, device_nets::checksum(work.run()));
-    process::exit(0)
 }
 
 /// The clock has 24 bits, and counts down.

@@ -1,4 +1,9 @@
 #![no_std]
 #![no_main]
 
-device_firmware::inference!(Cnn);
+use device_firmware::{infer, run};
+
+#[cortex_m_rt::entry]
+fn main() -> ! {
+    run(|| infer!(Cnn))
+}

@@ -1,4 +1,9 @@
 #![no_std]
 #![no_main]
 
-device_firmware::inference!(Conv14x14x16);
+use device_firmware::{infer, run};
+
+#[cortex_m_rt::entry]
+fn main() -> ! {
+    run(|| infer!(Conv14x14x16))
+}

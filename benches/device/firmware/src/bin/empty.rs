@@ -3,7 +3,7 @@
 #![no_main]
 
 use cortex_m::asm;
-use device_firmware::{Work, measure};
+use device_firmware::{Work, measure, run};
 
 struct Loop;
 
@@ -17,5 +17,5 @@ impl Work for Loop {
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
-    measure(&mut Loop)
+    run(|| measure(&mut Loop))
 }

@@ -1,4 +1,9 @@
 #![no_std]
 #![no_main]
 
-device_firmware::training!(Paper);
+use device_firmware::{run, train};
+
+#[cortex_m_rt::entry]
+fn main() -> ! {
+    run(|| train!(Paper))
+}
