@@ -87,7 +87,7 @@ pub fn format(rows: &[Row], empty: &Program, compiler: &str) -> String {
         String::new(),
         format!("- {TARGET}, `opt-level = 3`, fat LTO, {compiler}; QEMU's machine mps2-an386."),
         format!(
-            "- Instructions, not cycles: the mean of {RUNS} runs, exact to one. A training step is of one sample, SGD with momentum;"
+            "- Instructions, not cycles: the mean of {RUNS} runs, exact to two. A training step is of one sample, SGD with momentum;"
         ),
         "  its instructions are given per MAC of the forward pass. Where a network has one layer of a kind, the compiler makes that"
             .to_owned(),
