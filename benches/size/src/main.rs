@@ -8,6 +8,7 @@
 //! `--list` adds every function and constant with its size; `--check` fails when a limit is exceeded.
 
 mod build;
+mod embedded;
 mod image;
 
 use std::error::Error;
@@ -74,8 +75,8 @@ fn measure() -> Result<bool, Box<dyn Error>> {
     println!("784 → light_dense(32, 4) → relu → dense(10)");
     println!(
         "{}, `opt-level = \"s\"`, fat LTO, {}",
-        build::TARGET,
-        build::compiler()?
+        embedded::TARGET,
+        embedded::compiler()?
     );
     println!();
     println!("| | code | network table | `compiler_builtins` | largest stack frame | panics |");

@@ -1,0 +1,9 @@
+#![no_std]
+#![no_main]
+
+use device_firmware::{infer, run};
+
+#[cortex_m_rt::entry]
+fn main() -> ! {
+    run(|| infer!(Dense784))
+}
