@@ -80,9 +80,9 @@ impl Kernel for Forward<'_> {
             target_columns: window.columns.output,
             target_channels: filters,
             taps: (window.rows.kernel, window.columns.kernel),
-            tap_stride: channels * filters,
-            source_stride: filters,
-            target_stride: 1,
+            step: window.columns.stride,
+            joined: window.columns.dilation == 1,
+            weights: Weights::Forward,
             source: x,
             w,
             bias,
@@ -130,9 +130,9 @@ impl Kernel for InputGradient<'_> {
             target_columns: window.columns.input,
             target_channels: channels,
             taps: (window.rows.kernel, window.columns.kernel),
-            tap_stride: channels * filters,
-            source_stride: 1,
-            target_stride: filters,
+            step: 1,
+            joined: false,
+            weights: Weights::Backward,
             source: dy,
             w,
             bias: &[],
@@ -158,14 +158,24 @@ struct Sweep<'a> {
     target_columns: usize,
     target_channels: usize,
     taps: (usize, usize),
-    /// How far apart the weights of neighbouring taps, source channels and target channels lie.
-    tap_stride: usize,
-    source_stride: usize,
-    target_stride: usize,
+    /// Columns of the source from under a tap of one pixel to under that of the next one.
+    step: usize,
+    /// The taps of a row of the kernel lie on neighbouring pixels, in this order.
+    joined: bool,
+    weights: Weights,
     source: &'a [f32],
     w: &'a [f32],
     bias: &'a [f32],
     finish: Finish,
+}
+
+/// Which way the weights of a tap are read, `[channels, filters]`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Weights {
+    /// The source has the channels.
+    Forward,
+    /// The source has the filters.
+    Backward,
 }
 
 /// Neighbouring pixels, and target channels, that are summed up together: each value of the source serves all channels, each
@@ -227,17 +237,20 @@ impl Sweep<'_> {
         while first < self.target_channels {
             let rest = self.target_channels - first;
             let at = (column, stored, first);
-            match rest {
+            let done = match rest {
                 4.. => self.block::<V, P, CHANNELS>(token, target, at, source_row, source_column),
                 3 => self.block::<V, P, 3>(token, target, at, source_row, source_column),
                 2 => self.block::<V, P, 2>(token, target, at, source_row, source_column),
                 _ => self.block::<V, P, 1>(token, target, at, source_row, source_column),
+            };
+            if done.is_none() {
+                return;
             }
             first += rest.min(CHANNELS);
         }
     }
 
-    /// `P` pixels of one row, `C` channels.
+    /// `P` pixels of one row, `C` channels. None if they do not lie in the tensors, which they do.
     #[inline(always)]
     fn block<V: Lanes, const P: usize, const C: usize>(
         &self,
@@ -246,7 +259,7 @@ impl Sweep<'_> {
         (column, stored, first): (usize, usize, usize),
         source_row: impl Fn(usize) -> Option<usize>,
         source_column: impl Fn(usize, usize) -> Option<usize>,
-    ) {
+    ) -> Option<()> {
         let mut sums: [[V; C]; P] = [from_fn(|c| {
             V::splat(
                 token,
@@ -254,59 +267,99 @@ impl Sweep<'_> {
             )
         }); P];
         let pixel = self.source_channels * V::COUNT;
+        let row_len = self.source_columns * pixel;
+        let tap_len = self.source_channels * self.target_channels;
+        // Between these no tap of any of the pixels lies on padding.
+        let corner = |p, tap| source_column(column + p, tap).is_some();
+        let last = self.taps.1.saturating_sub(1);
+        let inner = corner(0, 0) && corner(0, last) && corner(P - 1, 0) && corner(P - 1, last);
+        let (runs, taps) = if inner && self.joined {
+            (1, self.taps.1)
+        } else {
+            (self.taps.1, 1)
+        };
+        let len = taps * pixel;
         for tap_row in 0..self.taps.0 {
             let Some(source_row) = source_row(tap_row) else {
                 continue;
             };
-            for tap_column in 0..self.taps.1 {
-                let tap = (tap_row * self.taps.1 + tap_column) * self.tap_stride;
-                let Some(weights) = self.w.get(tap + first * self.target_stride..) else {
-                    continue;
-                };
-                let weights = (weights, self.source_stride, self.target_stride);
-                let under = |p: usize| source_column(column + p, tap_column);
-                let source_of = |column: Option<usize>| {
-                    let start = (source_row * self.source_columns + column?) * pixel;
-                    self.source.get(start..start + pixel)
-                };
-                // Pixels of padding add zeros, which changes no bit of a sum: none of them is -0.
-                let padding = PADDING.get(..pixel).unwrap_or_default();
-                let sources: [&[f32]; P] = from_fn(|p| source_of(under(p)).unwrap_or(padding));
-                accumulate::<V, P, C>(token, &mut sums, sources, weights);
+            let source = self.source.get(source_row * row_len..)?;
+            let source = source.get(..row_len)?;
+            for run in 0..runs {
+                let tap = tap_row * self.taps.1 + run;
+                let w = self.w.get(tap * tap_len..)?.get(..taps * tap_len)?;
+                let mut sources: [&[f32]; P] = [&[]; P];
+                if inner {
+                    let mut source = source.get(source_column(column, run)? * pixel..)?;
+                    for (p, values) in sources.iter_mut().enumerate() {
+                        if p > 0 {
+                            source = source.get(self.step * pixel..)?;
+                        }
+                        *values = source.get(..len)?;
+                    }
+                } else {
+                    let padding = PADDING.get(..len)?;
+                    for (p, values) in sources.iter_mut().enumerate() {
+                        // Pixels of padding add zeros, which changes no bit of a sum: none of them is -0.
+                        *values = match source_column(column + p, run) {
+                            Some(column) => source.get(column * pixel..)?.get(..len)?,
+                            None => padding,
+                        };
+                    }
+                }
+                match self.weights {
+                    Weights::Forward => {
+                        let weights = w.chunks_exact(self.target_channels);
+                        let weights = weights.map(|row| row.get(first..)?.first_chunk().copied());
+                        accumulate(token, &mut sums, sources, len, weights);
+                    }
+                    Weights::Backward => {
+                        let mut rows: [&[f32]; C] = [&[]; C];
+                        for (c, row) in rows.iter_mut().enumerate() {
+                            let start = (first + c) * self.source_channels;
+                            *row = w.get(start..)?.get(..self.source_channels)?;
+                        }
+                        let weights = (0..self.source_channels).map(|at| {
+                            let mut weights = [0.0; C];
+                            for (weight, row) in weights.iter_mut().zip(rows) {
+                                *weight = *row.get(at)?;
+                            }
+                            Some(weights)
+                        });
+                        accumulate(token, &mut sums, sources, len, weights);
+                    }
+                }
             }
         }
         // A copy, for the loops above to keep theirs in registers: these take them from memory.
         let sums: [[V; C]; P] = from_fn(|p| from_fn(|c| sums[p][c]));
         for (p, sums) in sums.iter().enumerate().skip(stored) {
-            for (c, sum) in sums.iter().enumerate() {
-                let at = ((column + p) * self.target_channels + first + c) * V::COUNT;
-                if let Some(target) = target.get_mut(at..) {
-                    self.finish.store(token, *sum, target);
-                }
+            let start = ((column + p) * self.target_channels + first) * V::COUNT;
+            let target = target.get_mut(start..)?.get_mut(..C * V::COUNT)?;
+            for (target, sum) in target.chunks_exact_mut(V::COUNT).zip(sums) {
+                self.finish.store(token, *sum, target);
             }
         }
+        Some(())
     }
 }
 
-/// Adds the terms of all source channels of one tap.
+/// Adds the terms of `len` values of each of the sources, one after another, with the weights that each of them has.
 #[inline(always)]
 fn accumulate<V: Lanes, const P: usize, const C: usize>(
     token: V::Token,
     sums: &mut [[V; C]; P],
     sources: [&[f32]; P],
-    (weights, source_stride, target_stride): (&[f32], usize, usize),
+    len: usize,
+    weights: impl Iterator<Item = Option<[f32; C]>>,
 ) {
-    let channels = sources[0].len() / V::COUNT;
-    for channel in 0..channels {
-        let Some(weights) = weights.get(channel * source_stride..) else {
+    for (at, weights) in (0..len / V::COUNT).zip(weights) {
+        let Some(weights) = weights else {
             return;
         };
-        let Some(_) = weights.get((C - 1) * target_stride) else {
-            return;
-        };
-        let weights: [V; C] = from_fn(|c| V::splat(token, weights[c * target_stride]));
+        let weights = weights.map(|weight| V::splat(token, weight));
         for (sums, source) in sums.iter_mut().zip(&sources) {
-            let Some(values) = source.get(channel * V::COUNT..(channel + 1) * V::COUNT) else {
+            let Some(values) = source.get(at * V::COUNT..(at + 1) * V::COUNT) else {
                 return;
             };
             let value = V::load(token, values);
