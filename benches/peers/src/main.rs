@@ -7,12 +7,17 @@
 //! ```
 //!
 //! The first two lines are for PyTorch and onnxruntime, which are left out without them. PyTorch's compiler needs g++, and
-//! minutes for its first run; `--no-compile` leaves it out.
+//! minutes for its first run; `--no-compile` leaves it out. `--frameworks lightlayers,burn,candle` needs no Python.
+//!
+//! The networks are the paper's light one with K = 3 and its conv one, for images of 28x28x1, and an MLP 784-128-10. The work is a
+//! step of Adam on 64 images, others each step, with everything that belongs to it: forward with batch statistics, softmax
+//! cross-entropy, backward, update; and the inference of one image, with moving statistics. Before it is timed, everyone shows that its
+//! networks have as many parameters as those of lightlayers, and that the loss falls.
 //!
 //! Every framework is a process of its own, with as many threads as asked for. In each round everyone does every task once, in turn,
-//! so that a machine that is slow for a while is slow for all; the numbers are medians over the rounds. The work is a step of
-//! Adam on 64 images of noise, others each step, and the inference of one image. Everyone's networks have the same number of parameters,
-//! which is checked. Processors are used as each framework finds them at run time.
+//! so that a machine that is slow for a while is slow for all; the numbers are medians over the rounds. Everyone is built as it comes:
+//! those that look at the processor at run time use what they find, and `RUSTFLAGS="-C target-cpu=native"` is for those that are told when
+//! they are compiled, as candle is for all but its matrix products.
 
 mod frameworks;
 mod process;
@@ -22,18 +27,23 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 
 use process::Process;
 use work::{BATCH, Net};
 
-/// Time lightlayers, PyTorch and onnxruntime on the same work.
+/// Steps of training between the two losses that are compared.
+const TRIAL_STEPS: usize = 64;
+/// The loss after those steps, at most so much of the one before them.
+const TRIAL_LOSS: f64 = 0.95;
+
+/// Time training and inference of the same networks with lightlayers and other frameworks.
 #[derive(Parser)]
 struct Arguments {
-    /// Threads of each framework
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
-    threads: u16,
+    /// Threads of each framework; several counts, separated by commas, are timed one after another
+    #[arg(long, default_value = "1,2", value_delimiter = ',', value_name = "COUNTS", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Vec<u16>,
 
     /// Times that everyone does every task
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1000))]
@@ -43,9 +53,9 @@ struct Arguments {
     #[arg(long, default_value_t = 0.3)]
     seconds: f64,
 
-    /// Only these, separated by commas: lightlayers, torch, onnxruntime
-    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
-    only: Vec<String>,
+    /// Only these, separated by commas; without it, all that can be started
+    #[arg(long, value_delimiter = ',', value_name = "NAMES", value_parser = FRAMEWORKS)]
+    frameworks: Vec<String>,
 
     /// Leave out PyTorch's compiler
     #[arg(long)]
@@ -67,8 +77,12 @@ struct Peer {
     trains: bool,
 }
 
-const PEERS: [Peer; 5] = [
+const FRAMEWORKS: [&str; 5] = ["lightlayers", "burn", "candle", "torch", "onnxruntime"];
+
+const PEERS: [Peer; 7] = [
     Peer::new("lightlayers", "", true),
+    Peer::new("burn", "", true),
+    Peer::new("candle", "", true),
     Peer::new("torch", "", true),
     Peer::new("torch", "channels_last", true),
     Peer::new("torch", "compiled", true),
@@ -95,8 +109,17 @@ impl Peer {
         }
     }
 
-    fn start(&self, arguments: &Arguments) -> Result<Process> {
-        let threads = arguments.threads.into();
+    /// Whether its framework was asked for by name.
+    fn is_named(&self, arguments: &Arguments) -> bool {
+        arguments.frameworks.iter().any(|n| n == self.framework)
+    }
+
+    fn is_wanted(&self, arguments: &Arguments) -> bool {
+        let left_out = arguments.no_compile && self.variant == "compiled";
+        !left_out && (arguments.frameworks.is_empty() || self.is_named(arguments))
+    }
+
+    fn start(&self, arguments: &Arguments, threads: u16) -> Result<Process> {
         if !self.is_python() {
             return Process::linked(self.framework, threads);
         }
@@ -106,7 +129,7 @@ impl Peer {
         };
         Process::python(&arguments.python, &name, threads).with_context(|| {
             let python = arguments.python.display();
-            format!("{python} is missing, or has none; benches/peers/src/main.rs tells how to install it")
+            format!("{python} cannot run it; install what benches/peers/requirements.txt lists")
         })
     }
 }
@@ -140,31 +163,48 @@ fn main() -> Result<()> {
     if let Some(framework) = &arguments.serve {
         return frameworks::serve(framework);
     }
-    for name in &arguments.only {
-        if !PEERS.iter().any(|peer| peer.framework == name) {
-            bail!("unknown framework '{name}': expected lightlayers, torch or onnxruntime");
-        }
-    }
     ensure!(
         arguments.seconds > 0.0 && arguments.seconds <= 60.0,
         "a task takes more than 0 and at most 60 seconds, not {}",
         arguments.seconds
     );
+    let needs_python = PEERS
+        .iter()
+        .any(|peer| peer.is_python() && peer.is_wanted(&arguments));
+    if needs_python && !arguments.python.exists() {
+        let folder = env!("CARGO_MANIFEST_DIR");
+        eprintln!(
+            "{} is missing, which PyTorch and onnxruntime need. To make it:\n    \
+             python3 -m venv {folder}/.venv\n    \
+             {folder}/.venv/bin/pip install --requirement {folder}/requirements.txt\n",
+            arguments.python.display()
+        );
+    }
+    for &threads in &arguments.threads {
+        compare(&arguments, threads)?;
+    }
+    Ok(())
+}
 
+/// Times everyone with so many threads, and prints the tables.
+fn compare(arguments: &Arguments, threads: u16) -> Result<()> {
+    let plural = if threads == 1 { "" } else { "s" };
+    eprintln!("{threads} thread{plural}");
     let mut processes = Vec::new();
     let mut measured = Vec::new();
     for (index, peer) in PEERS.iter().enumerate() {
-        let asked = arguments.only.is_empty() || arguments.only.iter().any(|n| n == peer.framework);
-        let left_out = arguments.no_compile && peer.variant == "compiled";
         let mut process = None;
-        if asked && !left_out {
-            match prepare(index, peer, &arguments) {
+        if peer.is_wanted(arguments) {
+            match prepare(index, arguments, threads).with_context(|| peer.title()) {
                 Ok((started, tasks)) => {
-                    eprintln!("{} {}", peer.title(), started.version);
                     process = Some(started);
                     measured.extend(tasks);
                 }
-                Err(error) => eprintln!("without {}: {error:#}", peer.title()),
+                // Only Python may lack something, and only if it was not asked for.
+                Err(error) if peer.is_python() && !peer.is_named(arguments) => {
+                    eprintln!("  left out: {error:#}");
+                }
+                Err(error) => return Err(error),
             }
         }
         processes.push(process);
@@ -172,7 +212,7 @@ fn main() -> Result<()> {
     ensure!(!measured.is_empty(), "there is nobody to time");
 
     for round in 1..=arguments.rounds {
-        eprint!("\rround {round} of {}", arguments.rounds);
+        eprint!("\r  round {round} of {}", arguments.rounds);
         for net in Net::ALL {
             for task in [Task::Train, Task::Infer] {
                 let same = measured
@@ -193,27 +233,24 @@ fn main() -> Result<()> {
     }
     eprintln!();
     println!(
-        "{} thread{}, medians over {} rounds; in brackets, how many times as fast lightlayers is",
-        arguments.threads,
-        if arguments.threads == 1 { "" } else { "s" },
+        "{threads} thread{plural}, medians over {} rounds; in brackets, how many times as fast lightlayers is",
         arguments.rounds
     );
     print_table(Task::Train, &measured, &processes);
     print_table(Task::Infer, &measured, &processes);
+    println!();
     Ok(())
 }
 
 /// Starts a peer, checks its networks, warms it up and finds out how often it can do each task in the time of a round.
-fn prepare(index: usize, peer: &Peer, arguments: &Arguments) -> Result<(Process, Vec<Measured>)> {
-    let mut process = peer.start(arguments)?;
+fn prepare(index: usize, arguments: &Arguments, threads: u16) -> Result<(Process, Vec<Measured>)> {
+    let peer = &PEERS[index];
+    let mut process = peer.start(arguments, threads)?;
+    eprintln!("  {} {}", peer.title(), process.version);
     let mut tasks = Vec::new();
     for net in Net::ALL {
-        let (expected, found) = (net.network().weights(), process.parameters(net)?);
-        ensure!(
-            found == expected,
-            "{} should have {expected} parameters, found {found}",
-            net.title()
-        );
+        let found = check(peer, &mut process, net).with_context(|| net.title())?;
+        eprintln!("    {}: {found}", net.title());
         for task in [Task::Train, Task::Infer] {
             if task == Task::Train && !peer.trains {
                 continue;
@@ -231,6 +268,29 @@ fn prepare(index: usize, peer: &Peer, arguments: &Arguments) -> Result<(Process,
         }
     }
     Ok((process, tasks))
+}
+
+/// That a peer has the network it should have, and learns with it.
+fn check(peer: &Peer, process: &mut Process, net: Net) -> Result<String> {
+    let (expected, found) = (net.network().weights(), process.parameters(net)?);
+    ensure!(
+        found == expected,
+        "expected {expected} parameters, found {found}"
+    );
+    if !peer.trains {
+        return Ok(format!("{found} parameters"));
+    }
+    process.seconds(Task::Train.name(), net, 1)?;
+    let first = process.loss(net)?;
+    process.seconds(Task::Train.name(), net, TRIAL_STEPS)?;
+    let last = process.loss(net)?;
+    ensure!(
+        last <= first * TRIAL_LOSS,
+        "the loss was {first:.3}, and is {last:.3} after {TRIAL_STEPS} steps more: it does not learn"
+    );
+    Ok(format!(
+        "{found} parameters, loss {first:.3}, after {TRIAL_STEPS} steps more {last:.3}"
+    ))
 }
 
 /// A line for each framework, with its fastest variant for each network.

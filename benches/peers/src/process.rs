@@ -19,21 +19,21 @@ pub struct Process {
 
 impl Process {
     /// A framework that is linked into this program.
-    pub fn linked(framework: &str, threads: usize) -> Result<Self> {
+    pub fn linked(framework: &str, threads: u16) -> Result<Self> {
         let mut command = Command::new(env::current_exe()?);
         command.args(["--serve", framework]);
         Self::start(command, threads)
     }
 
     /// A framework that `peers.py` knows.
-    pub fn python(python: &Path, framework: &str, threads: usize) -> Result<Self> {
+    pub fn python(python: &Path, framework: &str, threads: u16) -> Result<Self> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers.py");
         let mut command = Command::new(python);
         command.arg(script).arg(framework).arg(threads.to_string());
         Self::start(command, threads)
     }
 
-    fn start(mut command: Command, threads: usize) -> Result<Self> {
+    fn start(mut command: Command, threads: u16) -> Result<Self> {
         let program = command.get_program().to_string_lossy().into_owned();
         let mut child = command
             .env("RAYON_NUM_THREADS", threads.to_string())
@@ -78,6 +78,11 @@ impl Process {
 
     pub fn parameters(&mut self, net: Net) -> Result<usize> {
         Ok(self.ask(&format!("parameters {}", net.name()))? as usize)
+    }
+
+    /// The loss of the last step of training.
+    pub fn loss(&mut self, net: Net) -> Result<f64> {
+        self.ask(&format!("loss {}", net.name()))
     }
 
     /// Seconds of a task, `train` or `infer`, done `count` times.

@@ -9,11 +9,11 @@ use lightlayers::optim::Adam;
 use lightlayers::{Inference, Memory, Plan, Trainer};
 
 use super::Model;
-use crate::work::{ADAM_EPSILON, BATCH, BATCHES, Net, PIXELS, RATE, label, noise};
+use crate::work::{ADAM_EPSILON, BATCH, BATCHES, Net, PIXELS, RATE, images, label};
 
-struct Noise(Vec<f32>);
+struct Images(Vec<f32>);
 
-impl Dataset for Noise {
+impl Dataset for Images {
     type Error = Infallible;
 
     fn len(&self) -> usize {
@@ -33,7 +33,7 @@ impl Dataset for Noise {
 }
 
 struct LightLayers {
-    noise: Noise,
+    images: Images,
     parameters: usize,
     trainer: Trainer<'static, &'static Plan, SoftmaxCrossEntropy, Adam>,
     inference: Inference<'static, &'static Plan>,
@@ -68,7 +68,7 @@ pub(super) fn model(net: Net) -> Result<Box<dyn Model>> {
         memory,
     )?;
     Ok(Box::new(LightLayers {
-        noise: Noise(noise()),
+        images: Images(images()),
         parameters: net.weights(),
         trainer,
         inference,
@@ -87,7 +87,7 @@ impl Model for LightLayers {
             let first = self.steps % BATCHES * BATCH;
             self.steps += 1;
             let batch = first..first + BATCH;
-            let metrics = self.trainer.step(&mut self.noise, batch, RATE as f32)?;
+            let metrics = self.trainer.step(&mut self.images, batch, RATE as f32)?;
             loss = metrics.loss();
         }
         Ok(loss)
@@ -95,7 +95,7 @@ impl Model for LightLayers {
 
     fn infer(&mut self, images: usize) -> Result<f32> {
         let mut output = 0.0;
-        for image in self.noise.0.chunks_exact(PIXELS).cycle().take(images) {
+        for image in self.images.0.chunks_exact(PIXELS).cycle().take(images) {
             output = self.inference.run(image)?[0];
         }
         Ok(output)

@@ -1,5 +1,7 @@
 //! The frameworks that are linked into this program. Each answers tasks in a process of its own, so that none shares its threads.
 
+mod burn;
+mod candle;
 mod lightlayers;
 
 use std::io::{Write, stdin, stdout};
@@ -21,23 +23,30 @@ trait Model {
     fn infer(&mut self, images: usize) -> Result<f32>;
 }
 
-/// Those that this program was built with.
-pub const NAMES: &[&str] = &["lightlayers"];
+/// A model that was asked for, and the loss of its last step.
+struct Served {
+    net: Net,
+    model: Box<dyn Model>,
+    loss: f32,
+}
 
 fn model(framework: &str, net: Net) -> Result<Box<dyn Model>> {
-    Ok(match framework {
-        "lightlayers" => lightlayers::model(net)?,
-        _ => bail!(
-            "unknown framework {framework}: expected one of {}",
-            NAMES.join(", ")
-        ),
-    })
+    match framework {
+        "lightlayers" => lightlayers::model(net),
+        "burn" => burn::model(net),
+        "candle" => candle::model(net),
+        _ => bail!("'{framework}' is not linked into this program"),
+    }
 }
 
 /// The version that was linked, from the lock file.
 fn version(framework: &str) -> &'static str {
+    let package = match framework {
+        "candle" => "candle-core",
+        same => same,
+    };
     let lock = include_str!("../../Cargo.lock");
-    let entry = format!("name = \"{framework}\"\nversion = \"");
+    let entry = format!("name = \"{package}\"\nversion = \"");
     let rest = lock.split_once(&entry).map_or("", |(_, rest)| rest);
     rest.split('"').next().unwrap_or_default()
 }
@@ -57,26 +66,34 @@ pub fn serve(framework: &str) -> Result<()> {
     Ok(())
 }
 
-fn answer(framework: &str, models: &mut Vec<(Net, Box<dyn Model>)>, line: &str) -> Result<f64> {
+fn answer(framework: &str, models: &mut Vec<Served>, line: &str) -> Result<f64> {
     let mut words = line.split(' ');
     let task = words.next().unwrap_or_default();
     let name = words.next().unwrap_or_default();
     let net = Net::named(name).with_context(|| format!("unknown network '{name}'"))?;
     let count = words.next().map_or(Ok(0), str::parse)?;
 
-    let known = models.iter().position(|(known, _)| *known == net);
+    let known = models.iter().position(|served| served.net == net);
     let index = match known {
         Some(index) => index,
         None => {
-            models.push((net, model(framework, net)?));
+            models.push(Served {
+                net,
+                model: model(framework, net)?,
+                loss: f32::NAN,
+            });
             models.len() - 1
         }
     };
-    let model = &mut models[index].1;
+    let Served { model, loss, .. } = &mut models[index];
     let start = Instant::now();
     let value = match task {
         "parameters" => return Ok(model.parameters() as f64),
-        "train" => model.train(count)?,
+        "loss" => return Ok(f64::from(*loss)),
+        "train" => {
+            *loss = model.train(count)?;
+            *loss
+        }
         "infer" => model.infer(count)?,
         _ => bail!("unknown task '{task}'"),
     };
