@@ -3,6 +3,7 @@
 use crate::dataset::{Dataset, Target};
 use crate::error::{Buffer, Error, Quantity};
 use crate::infer::check_layers;
+use crate::kernels::elementwise::all_finite;
 use crate::kernels::lanes;
 use crate::layers::{self, Mode, Role, Stream};
 use crate::loss::Loss;
@@ -316,7 +317,7 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
         let number = self.step.saturating_add(1);
         let weight = 1.0 / samples as f32;
         let mut metrics = Metrics::default();
-        self.gradients.fill(0.0);
+        self.optimizer.begin(self.gradients);
         let mut done = 0;
         while done < samples {
             let mode = Mode::Training(Stream {
@@ -573,14 +574,6 @@ fn class_of(target: &[f32]) -> Option<usize> {
     let mut values = target.iter().enumerate();
     let is_class = values.all(|(i, t)| *t == if i == class { 1.0 } else { 0.0 });
     (is_class && target.len() > 1).then_some(class)
-}
-
-/// Without an early exit, which would keep it from being vectorized.
-#[inline(never)]
-fn all_finite(values: &[f32]) -> bool {
-    values
-        .iter()
-        .fold(true, |finite, value| finite & value.is_finite())
 }
 
 /// `l2 · Σ w²` over the layer's kernels; adds `2 · l2 · w` to its gradients unless they are empty.

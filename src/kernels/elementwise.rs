@@ -20,3 +20,24 @@ pub(crate) fn add(x: &[f32], y: &mut [f32]) {
         *y += x;
     }
 }
+
+/// Its top bit is set if `x` is NaN or infinite: if all bits of the exponent are. Without a comparison, of which a processor has to move
+/// the result.
+#[inline(always)]
+fn overflow_of(x: f32) -> u32 {
+    const ONE_OF_EXPONENT: u32 = 1 << 23;
+    x.abs().to_bits() + ONE_OF_EXPONENT
+}
+
+/// Whether `x` is neither NaN nor infinite.
+#[inline(always)]
+pub(crate) fn is_finite(x: f32) -> bool {
+    overflow_of(x) as i32 >= 0
+}
+
+/// Whether none of the values is NaN or infinite. Without an early exit, which would keep it from being vectorized.
+#[inline(never)]
+pub(crate) fn all_finite(values: &[f32]) -> bool {
+    let any = values.iter().fold(0, |any, x| any | overflow_of(*x));
+    any as i32 >= 0
+}

@@ -102,11 +102,14 @@ pub(crate) fn accumulate_outer(
         return super::vector::accumulate_outer(level, x, dy, (inputs, outputs), dw);
     }
     for x in x.chunks_exact(inputs.max(1)) {
-        let mut gradients = dw.iter_mut();
+        let mut gradients = dw.chunks_exact_mut(outputs.max(1));
+        let dy_of_sample = dy.get(..outputs).unwrap_or_default();
         // The bias is the weight of an input that is always 1.
         for x in x.iter().copied().chain(once(1.0)) {
-            for (dy, dw) in dy.iter().take(outputs).zip(gradients.by_ref()) {
-                *dw += x * dy;
+            if let Some(dw) = gradients.next() {
+                for (dy, dw) in dy_of_sample.iter().zip(dw) {
+                    *dw += x * dy;
+                }
             }
         }
         dy = after(dy, outputs);

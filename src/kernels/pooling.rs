@@ -12,38 +12,75 @@ pub(crate) struct MaxForward<'a> {
     pub(crate) taps: &'a mut [u8],
 }
 
+/// Channels that are worked on together: they lie under the same window.
+const TOGETHER: usize = 4;
+
 impl Kernel for MaxForward<'_> {
     #[inline(always)]
     fn run<V: Lanes>(mut self, token: V::Token) {
-        let columns = self.window.columns;
+        let columns = self.window.columns.output.max(1);
         let pixel = (self.channels * V::COUNT).max(1);
-        for (at, y) in self.y.chunks_exact_mut(pixel).enumerate() {
-            let (row, column) = (at / columns.output.max(1), at % columns.output.max(1));
+        let mut rest = core::mem::take(&mut self.y);
+        let mut at = 0;
+        while let Some((y, after)) = rest.split_at_mut_checked(pixel) {
+            rest = after;
             let taps = core::mem::take(&mut self.taps);
-            let (taps, rest) = taps.split_at_mut(taps.len().min(pixel));
-            self.taps = rest;
-            let mut taps = taps.chunks_exact_mut(V::COUNT);
-            for (channel, y) in y.chunks_exact_mut(V::COUNT).enumerate() {
-                let mut best = V::splat(token, f32::NEG_INFINITY);
-                let mut place = V::splat(token, 0.0);
-                under(self.window, (row, column), |input, tap| {
-                    let start = input * pixel + channel * V::COUNT;
-                    if let Some(x) = self.x.get(start..start + V::COUNT) {
-                        let x = V::load(token, x);
-                        place = x.where_greater(best, V::splat(token, tap as f32), place);
-                        best = best.maximum(x);
-                    }
-                });
+            let (taps, after) = taps.split_at_mut(taps.len().min(pixel));
+            self.taps = after;
+            let mut first = 0;
+            while first < self.channels {
+                let place = (at / columns, at % columns, first);
+                first += if self.channels - first >= TOGETHER {
+                    self.block::<V, TOGETHER>(token, place, y, taps)
+                } else {
+                    self.block::<V, 1>(token, place, y, taps)
+                };
+            }
+            at += 1;
+        }
+    }
+}
+
+impl MaxForward<'_> {
+    /// `C` channels of one pixel; returns how many.
+    #[inline(always)]
+    fn block<V: Lanes, const C: usize>(
+        &self,
+        token: V::Token,
+        (row, column, first): (usize, usize, usize),
+        y: &mut [f32],
+        taps: &mut [u8],
+    ) -> usize {
+        let mut best = [V::splat(token, f32::NEG_INFINITY); C];
+        let mut place = [V::splat(token, 0.0); C];
+        under(self.window, (row, column), |input, tap| {
+            let start = (input * self.channels + first) * V::COUNT;
+            let Some(x) = self.x.get(start..start + C * V::COUNT) else {
+                return;
+            };
+            let tap = V::splat(token, tap as f32);
+            for (c, (best, place)) in best.iter_mut().zip(&mut place).enumerate() {
+                let x = V::load(token, &x[c * V::COUNT..]);
+                *place = x.where_greater(*best, tap, *place);
+                *best = best.maximum(x);
+            }
+        });
+        let start = first * V::COUNT;
+        if let Some(y) = y.get_mut(start..start + C * V::COUNT) {
+            for (y, best) in y.chunks_exact_mut(V::COUNT).zip(best) {
                 best.store(y);
-                if let Some(taps) = taps.next() {
-                    let mut lanes = [0.0; MOST];
-                    place.store(&mut lanes);
-                    for (tap, lane) in taps.iter_mut().zip(lanes) {
-                        *tap = lane as u8;
-                    }
+            }
+        }
+        if let Some(taps) = taps.get_mut(start..start + C * V::COUNT) {
+            for (taps, place) in taps.chunks_exact_mut(V::COUNT).zip(place) {
+                let mut lanes = [0.0; MOST];
+                place.store(&mut lanes);
+                for (tap, lane) in taps.iter_mut().zip(lanes) {
+                    *tap = lane as u8;
                 }
             }
         }
+        C
     }
 }
 
@@ -62,6 +99,9 @@ impl Kernel for MaxBackward<'_> {
         let columns = self.window.columns.output.max(1);
         let pixel = (self.channels * V::COUNT).max(1);
         self.dx.fill(0.0);
+        if V::COUNT == 1 {
+            return self.scatter();
+        }
         let zero = V::splat(token, 0.0);
         let windows = self
             .dy
@@ -87,6 +127,32 @@ impl Kernel for MaxBackward<'_> {
                     V::load(token, dx).add(dy).store(dx);
                 }
             });
+        }
+    }
+}
+
+impl MaxBackward<'_> {
+    /// Of a single sample: no gradient goes anywhere but to its place.
+    #[inline(always)]
+    fn scatter(self) {
+        let Window { rows, columns } = self.window;
+        let channels = self.channels.max(1);
+        let windows = self.dy.chunks_exact(channels);
+        for (at, (dy, taps)) in windows.zip(self.taps.chunks_exact(channels)).enumerate() {
+            let (row, column) = (at / columns.output.max(1), at % columns.output.max(1));
+            for (channel, (dy, tap)) in dy.iter().zip(taps).enumerate() {
+                let tap = usize::from(*tap);
+                let (tap_row, tap_column) =
+                    (tap / columns.kernel.max(1), tap % columns.kernel.max(1));
+                if let Some(row) = rows.input_at(row, tap_row)
+                    && let Some(column) = columns.input_at(column, tap_column)
+                    && let Some(dx) = self
+                        .dx
+                        .get_mut((row * columns.input + column) * channels + channel)
+                {
+                    *dx += dy;
+                }
+            }
         }
     }
 }

@@ -21,6 +21,9 @@ pub(crate) fn forward(
         vectorized(
             #[inline(always)]
             || {
+                if mask.is_empty() {
+                    return y.iter_mut().for_each(|x| *x = value(*x));
+                }
                 let mut words = mask.iter_mut();
                 for values in y.chunks_mut(BITS) {
                     let bits = match <&mut [f32; BITS]>::try_from(&mut *values) {

@@ -41,6 +41,10 @@ impl<O: Optimizer> ClipNorm<O> {
 impl<O: Optimizer> Optimizer for ClipNorm<O> {
     const STATE: usize = O::STATE;
 
+    fn begin(&self, gradients: &mut [f32]) {
+        self.optimizer.begin(gradients);
+    }
+
     fn prepare(&self, gradients: &mut [f32]) {
         clip(gradients, self.norm);
         self.optimizer.prepare(gradients);

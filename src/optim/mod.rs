@@ -6,12 +6,20 @@ mod sgd;
 
 pub use adam::{Adam, AdamW};
 pub use clip::ClipNorm;
-pub use sgd::{Momentum, Sgd};
+pub use sgd::{HeavyBall, Momentum, Sgd};
+
+use crate::kernels::elementwise::is_finite;
 
 /// The rule of one optimizer step, after Keras 3.
 pub trait Optimizer {
     /// Elements of state for every trainable weight.
     const STATE: usize;
+
+    /// Called before the gradients of a minibatch are added to `gradients`, which hold those of the last one: sets them to 0 unless this
+    /// is overridden.
+    fn begin(&self, gradients: &mut [f32]) {
+        gradients.fill(0.0);
+    }
 
     /// Changes all gradients of a minibatch before the step; does nothing unless this is overridden.
     fn prepare(&self, gradients: &mut [f32]) {
@@ -42,7 +50,7 @@ pub struct Step {
 #[inline(always)]
 fn subtract(weight: &mut f32, change: f32) -> bool {
     let moved = *weight - change;
-    let finite = moved.is_finite();
+    let finite = is_finite(moved);
     *weight = if finite { moved } else { *weight };
     finite
 }

@@ -2,6 +2,7 @@
 
 use super::{Optimizer, Step, subtract};
 use crate::error::Error;
+use crate::kernels::elementwise::is_finite;
 
 /// `w -= rate · g`: no state.
 ///
@@ -27,6 +28,18 @@ impl Sgd {
     /// [`Error::OutOfRange`] if `momentum` is not in `0..1`.
     pub const fn nesterov(momentum: f32) -> Result<Momentum, Error> {
         Momentum::new(momentum, true)
+    }
+
+    /// With momentum that is kept where the gradients are: no state, the least memory that momentum can have.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutOfRange`] if `momentum` is not in `0..1`.
+    pub const fn heavy_ball(momentum: f32) -> Result<HeavyBall, Error> {
+        match Momentum::new(momentum, false) {
+            Ok(_) => Ok(HeavyBall { momentum }),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -84,5 +97,40 @@ impl Optimizer for Momentum {
             finite &= subtract(w, change);
         }
         finite
+    }
+}
+
+/// [`Sgd`] with Polyak's momentum, as in PyTorch: `u = momentum · u + g`, `w -= rate · u`.
+///
+/// With a constant rate it is [`Momentum`], whose `v` is `-rate · u`. There is no state: `u` lies in the buffer for the gradients, and the
+/// next ones are added to it. [`Trainer::gradients`](crate::Trainer::gradients) are then `u`, and so is what
+/// [`ClipNorm`](super::ClipNorm) clips; a step that ends with an error may leave a part of its gradients in it.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct HeavyBall {
+    momentum: f32,
+}
+
+impl Optimizer for HeavyBall {
+    const STATE: usize = 0;
+
+    fn begin(&self, gradients: &mut [f32]) {
+        for u in gradients {
+            // What is not finite would never become finite again.
+            *u = if is_finite(*u) {
+                self.momentum * *u
+            } else {
+                0.0
+            };
+        }
+    }
+
+    fn update(
+        &self,
+        step: Step,
+        weights: &mut [f32],
+        gradients: &[f32],
+        state: &mut [f32],
+    ) -> bool {
+        Sgd.update(step, weights, gradients, state)
     }
 }
