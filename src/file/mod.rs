@@ -121,7 +121,7 @@ const fn size_of(layers: usize, weights: usize, optimizer_state: Option<usize>) 
 
 /// The weights in a file, for a constant: `static WEIGHTS: [f32; NET.weights()] = file::weights(&NET, include_bytes!(...))`.
 ///
-/// The bytes may lie anywhere, on a target of either endianness. Evaluating a file of more than about 200 kB needs
+/// The bytes may lie anywhere, on a target of either endianness. Evaluating a file of more than about 150 kB needs
 /// `#[allow(long_running_const_eval)]`.
 ///
 /// # Panics
