@@ -28,7 +28,7 @@ struct Arguments {
     #[arg(long, default_value_t = RANK as u16, value_parser = clap::value_parser!(u16).range(1..=HIDDEN as i64))]
     rank: u16,
 
-    /// Folder for the weights and the picture of the learning curves
+    /// Folder for the model file and the picture of the learning curves
     #[arg(long, default_value = "target/digits", value_name = "FOLDER")]
     out: PathBuf,
 }

@@ -25,7 +25,7 @@ struct Arguments {
     #[command(flatten)]
     options: Options,
 
-    /// Folder for the weights and the picture of the learning curves
+    /// Folder for the model file and the picture of the learning curves
     #[arg(long, default_value = "target/small_conv", value_name = "FOLDER")]
     out: PathBuf,
 }

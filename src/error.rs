@@ -87,7 +87,7 @@ pub enum BuildError {
 }
 
 impl BuildError {
-    const fn text(self) -> Text {
+    pub(crate) const fn text(self) -> Text {
         let text = Text::new();
         match self {
             Self::Zero { layer, what } => text

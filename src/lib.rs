@@ -63,8 +63,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A network that is only known at run time, in a loop over ranks or from a file, runs through a [`Plan`]. A layer of your own is
-//! a [`CustomLayer`]; samples of your own are a [`Dataset`](dataset::Dataset).
+//! From the host that trained it to the chip that runs it a network goes in a model [`file`](mod@file). A network that is only known at run
+//! time, in a loop over ranks or from a file, runs through a [`Plan`]. A layer of your own is a [`CustomLayer`]; samples of your own are
+//! a [`Dataset`](dataset::Dataset).
 //!
 //! # Memory
 //!
@@ -105,6 +106,7 @@ extern crate std;
 
 pub mod dataset;
 mod error;
+pub mod file;
 mod fmt;
 mod fold;
 mod infer;

@@ -288,9 +288,13 @@ impl Network {
     /// A network without layers whose input is a vector of `features` values.
     #[track_caller]
     pub const fn features(features: usize) -> Self {
-        let mut net = Self::input(1, 1, features);
-        net.flat_input = true;
-        net
+        Self::input(1, 1, features).with_flat_input()
+    }
+
+    /// The same network without layers, with its one pixel as a vector.
+    pub(crate) const fn with_flat_input(mut self) -> Self {
+        self.flat_input = true;
+        self
     }
 
     /// A network without layers whose input is an image, `[height, width, channels]`.
@@ -323,9 +327,33 @@ impl Network {
 
     /// Adds a layer, or says why it does not fit.
     pub const fn try_push(self, op: Op) -> Result<Self, BuildError> {
-        let input = self.output_shape();
-        match layers::output_shape(&op, input, self.has_flat_output()) {
-            Ok(output) => self.push(op, output, 0),
+        self.try_push_reading(op, self.len)
+    }
+
+    /// Adds a layer that reads the tensor `source`: 0 is the network's input, `i + 1` the output of layer `i`.
+    pub(crate) const fn try_push_reading(self, op: Op, source: usize) -> Result<Self, BuildError> {
+        let (input, flat) = self.tensor(source);
+        match layers::output_shape(&op, input, flat) {
+            Ok(output) => self.push(op, output, 0, source),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Adds the sum of two tensors.
+    pub(crate) const fn try_add(self, source: usize, second: usize) -> Result<Self, BuildError> {
+        let (output, flat) = self.tensor(source);
+        let (other, other_flat) = self.tensor(second);
+        if !output.same(other) || flat != other_flat {
+            return Err(BuildError::BranchesDiffer {
+                body: output,
+                shortcut: other,
+            });
+        }
+        match self.push(Op::Add, output, 0, source) {
+            Ok(mut net) => {
+                net.layers[net.len - 1].second = second as u8;
+                Ok(net)
+            }
             Err(error) => Err(error),
         }
     }
@@ -335,23 +363,24 @@ impl Network {
         op: Op,
         output: Shape,
         custom_weights: usize,
+        source: usize,
     ) -> Result<Self, BuildError> {
         if self.len == MAX_LAYERS {
             return Err(BuildError::TooManyLayers);
         }
+        let (input, flat_input) = self.tensor(source);
         let mut layer = Layer {
             op,
-            input: self.output_shape(),
+            input,
             output,
             weights_start: self.trained_weights() as u32,
             weights_len: 0,
             l2: 0.0,
             flags: 0,
             kernel_initializer: Initializer::GlorotUniform,
-            source: self.len as u8,
+            source: source as u8,
             second: 0,
         };
-        let flat_input = self.has_flat_output();
         layer.set(FLAT_INPUT, flat_input);
         let flat_output = layers::is_output_flat(&op, layer.input, flat_input, output);
         layer.set(FLAT_OUTPUT, flat_output);
@@ -378,19 +407,18 @@ impl Network {
     }
 
     /// The last layer, to change one of its settings: `what`, which only a layer with kernels has.
-    #[track_caller]
-    const fn last_with_kernel(&self, what: &'static str) -> usize {
+    const fn last_with_kernel(&self, what: &'static str) -> Result<usize, BuildError> {
         let layer = match self.len {
             0 => "network",
             _ => {
                 let last = &self.layers[self.len - 1];
                 if layers::tensors(last, 0).has_kernel() {
-                    return self.len - 1;
+                    return Ok(self.len - 1);
                 }
                 last.kind().name()
             }
         };
-        BuildError::HasNo { layer, what }.panic()
+        Err(BuildError::HasNo { layer, what })
     }
 
     /// A fully connected layer, `y = x · kernel + bias`; see [`Op::Dense`].
@@ -524,13 +552,6 @@ impl Network {
         if both_empty || !self.is_start_of(&body) || !self.is_start_of(&shortcut) {
             return Err(BuildError::BranchesStartApart);
         }
-        let (output, other) = (body.output_shape(), shortcut.output_shape());
-        if !output.same(other) || body.has_flat_output() != shortcut.has_flat_output() {
-            return Err(BuildError::BranchesDiffer {
-                body: output,
-                shortcut: other,
-            });
-        }
         let mut net = body;
         let body_end = body.len;
         let mut i = self.len;
@@ -554,14 +575,7 @@ impl Network {
         } else {
             net.len
         };
-        let mut net = match net.push(Op::Add, output, 0) {
-            Ok(net) => net,
-            Err(error) => return Err(error),
-        };
-        let last = net.len - 1;
-        net.layers[last].source = body_end as u8;
-        net.layers[last].second = shortcut_end as u8;
-        Ok(net)
+        net.try_add(body_end, shortcut_end)
     }
 
     /// A network without layers of the same input.
@@ -735,41 +749,66 @@ impl Network {
                 saved: sizes.saved
             },
             sizes.output,
-            sizes.weights as usize
+            sizes.weights as usize,
+            self.len
         ))
     }
 
     /// Whether the last layer adds a bias (it does unless it is told otherwise).
     #[track_caller]
-    pub const fn bias(mut self, bias: bool) -> Self {
-        let last = self.last_with_kernel("bias");
-        self.layers[last].set(BIAS, bias);
-        self.measure_last();
-        self
+    pub const fn bias(self, bias: bool) -> Self {
+        build!(self.try_bias(bias))
+    }
+
+    pub(crate) const fn try_bias(mut self, bias: bool) -> Result<Self, BuildError> {
+        match self.last_with_kernel("bias") {
+            Ok(last) => {
+                self.layers[last].set(BIAS, bias);
+                self.measure_last();
+                Ok(self)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// How the last layer's kernels start; [`Initializer::GlorotUniform`] unless it is told otherwise.
     #[track_caller]
-    pub const fn kernel_initializer(mut self, initializer: Initializer) -> Self {
-        let last = self.last_with_kernel("kernel to initialize");
-        self.layers[last].kernel_initializer = initializer;
-        self
+    pub const fn kernel_initializer(self, initializer: Initializer) -> Self {
+        build!(self.try_kernel_initializer(initializer))
+    }
+
+    pub(crate) const fn try_kernel_initializer(
+        mut self,
+        initializer: Initializer,
+    ) -> Result<Self, BuildError> {
+        match self.last_with_kernel("kernel to initialize") {
+            Ok(last) => {
+                self.layers[last].kernel_initializer = initializer;
+                Ok(self)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Adds `factor · Σ w²` over the last layer's kernels to the training loss (Keras's `L2`, without a half).
     #[track_caller]
-    pub const fn l2(mut self, factor: f32) -> Self {
-        let last = self.last_with_kernel("kernel to penalize");
-        if !(factor >= 0.0 && factor.is_finite()) {
-            BuildError::OutOfRange {
+    pub const fn l2(self, factor: f32) -> Self {
+        build!(self.try_l2(factor))
+    }
+
+    pub(crate) const fn try_l2(mut self, factor: f32) -> Result<Self, BuildError> {
+        match self.last_with_kernel("kernel to penalize") {
+            Ok(last) if factor >= 0.0 && factor.is_finite() => {
+                self.layers[last].l2 = factor;
+                Ok(self)
+            }
+            Ok(last) => Err(BuildError::OutOfRange {
                 layer: self.layers[last].kind().name(),
                 what: "the l2 factor",
                 range: "0..",
-            }
-            .panic()
+            }),
+            Err(error) => Err(error),
         }
-        self.layers[last].l2 = factor;
-        self
     }
 
     /// The last layer does not learn: no gradient, no optimizer state, and backward stops below the lowest layer that does.
@@ -819,17 +858,22 @@ impl Network {
 
     /// The shape of one output sample.
     pub const fn output_shape(&self) -> Shape {
-        match self.len {
-            0 => self.input,
-            len => self.layers[len - 1].output,
-        }
+        self.tensor(self.len).0
     }
 
     /// The output is a vector, not an image.
     pub const fn has_flat_output(&self) -> bool {
-        match self.len {
-            0 => self.flat_input,
-            len => self.layers[len - 1].has_flat_output(),
+        self.tensor(self.len).1
+    }
+
+    /// The shape of a tensor, and whether it is a vector: 0 is the network's input, `i + 1` the output of layer `i`.
+    pub(crate) const fn tensor(&self, tensor: usize) -> (Shape, bool) {
+        match tensor {
+            0 => (self.input, self.flat_input),
+            _ => {
+                let layer = &self.layers[tensor - 1];
+                (layer.output, layer.has_flat_output())
+            }
         }
     }
 

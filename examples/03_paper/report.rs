@@ -5,6 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use lightlayers::Plan;
+use lightlayers::file::Writer;
 use lightlayers::paper::Kind;
 use lightlayers_datasets::Set;
 
@@ -79,14 +81,12 @@ fn with_commas(number: usize) -> String {
     }
 }
 
-/// Writes weights, curves, the confusion matrix and the epochs of a run into its folder.
+/// Writes the model file, curves, the confusion matrix and the epochs of a run into its folder.
 pub fn write_files(run: &Run<'_>, outcome: &Outcome) -> Result<()> {
-    let bytes: Vec<u8> = outcome
-        .weights
-        .iter()
-        .flat_map(|weight| weight.to_le_bytes())
-        .collect();
-    write(&run.folder.join("weights.f32"), &bytes)?;
+    let plan = Plan::new(&run.settings.network(run.set(), run.kind));
+    let model = Writer::new(&plan, &outcome.weights)?;
+    let bytes: Vec<u8> = model.blocks().flatten().collect();
+    write(&run.folder.join("network.model"), &bytes)?;
 
     let mut csv = String::from(
         "epoch,learning_rate,training_loss,training_accuracy,validation_loss,validation_accuracy\n",

@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::Args;
 use lightlayers::dataset::{Dataset, Holdout};
+use lightlayers::file::Writer;
 use lightlayers::loss::SoftmaxCrossEntropy;
 use lightlayers::metrics::{ConfusionMatrix, Metrics, arg_max};
 use lightlayers::optim::{Adam, AdamW};
@@ -93,7 +94,7 @@ pub fn run(
         println!("mean test accuracy {:.4}", sum / runs.len() as f32);
     }
     println!();
-    write_files(first, out)?;
+    write_files(first, net, out)?;
     eprintln!("took {:.1} s", took.as_secs_f32());
     Ok(())
 }
@@ -227,11 +228,15 @@ fn describe(guess: &WrongGuess, net: &Network, weights: &[f32]) -> Result<String
     Ok(shades::beside(&picture, &text))
 }
 
-/// Writes the weights, as `f32` with the least significant byte first, and the learning curves.
-fn write_files(run: &Run, out: &Path) -> Result<()> {
-    let weights = out.join("digits.weights");
-    let bytes: Vec<u8> = run.weights.iter().flat_map(|w| w.to_le_bytes()).collect();
-    fs::write(&weights, &bytes).with_context(|| format!("cannot write {}", weights.display()))?;
+/// Writes the model file, which firmware can include, and the learning curves.
+fn write_files(run: &Run, net: &Network, out: &Path) -> Result<()> {
+    let model = out.join("digits.model");
+    let plan = Plan::new(net);
+    let bytes: Vec<u8> = Writer::new(&plan, &run.weights)?
+        .blocks()
+        .flatten()
+        .collect();
+    fs::write(&model, &bytes).with_context(|| format!("cannot write {}", model.display()))?;
 
     let curves = out.join("learning_curves.svg");
     let legend = Legend {
@@ -248,8 +253,8 @@ fn write_files(run: &Run, out: &Path) -> Result<()> {
 
     println!("files of seed {}:", run.seed);
     println!(
-        "  {}  {} bytes: {} weights, f32, little-endian",
-        weights.display(),
+        "  {}  {} bytes: the network and its {} weights",
+        model.display(),
         bytes.len(),
         run.weights.len()
     );

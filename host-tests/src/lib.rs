@@ -9,6 +9,7 @@
 //! - [`twin`]: a network of the library once more, put together from the reference.
 //! - [`lower_bound`]: the memory that a network needs at the least.
 //! - [`custom`]: layers from outside the library.
+//! - [`model_file`]: model files in memory.
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
@@ -17,6 +18,7 @@ pub mod custom;
 pub mod finite_difference;
 pub mod golden;
 pub mod lower_bound;
+pub mod model_file;
 pub mod reference;
 pub mod sample;
 pub mod session;

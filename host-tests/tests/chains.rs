@@ -3,8 +3,10 @@
 use host_tests::custom::pairs;
 use host_tests::golden::relative_error;
 use host_tests::lower_bound;
+use host_tests::model_file::written;
 use host_tests::session::{Add, Buffers, Samples, dropout_factors, random_weights, values};
 use host_tests::twin::{Objective, Twin};
+use lightlayers::file::{FileError, Reader};
 use lightlayers::loss::MeanSquaredError;
 use lightlayers::optim::{Momentum, Sgd};
 use lightlayers::{
@@ -481,6 +483,15 @@ fn check_chain(chain: &Chain) -> TestCaseResult {
 
     let seed = weights as u64;
     let weights = random_weights(&net, seed);
+    let file = written(&net, &weights);
+    let file = Reader::new(file.bytes()).expect("a file");
+    let custom = |layer: &Layer| matches!(layer.op(), Op::Custom { .. });
+    let expected = match net.layers().iter().position(custom) {
+        Some(layer) => Err(FileError::Custom { layer }),
+        None => Ok(format!("{net:?}")),
+    };
+    prop_assert_eq!(file.network().map(|read| format!("{read:?}")), expected);
+    prop_assert_eq!(file.weights(&Plan::new(&net)), Ok(&weights[..]));
     let (inputs, outputs) = (net.input_shape().len(), net.output_shape().len());
     let x = values(inputs * BATCH, 1.5, seed + 1);
     let samples = Samples::from_rows(&x, &values(outputs * BATCH, 1.0, seed + 2), BATCH);

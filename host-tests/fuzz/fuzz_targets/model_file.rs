@@ -1,0 +1,109 @@
+//! Reads any bytes as a model file, and uses what can be read.
+//!
+//! ```sh
+//! bash .ci/run fuzz
+//! ```
+//!
+//! The length and the checksum in the header are put right first: without that, hardly anything would come past them.
+
+#![no_main]
+
+use libfuzzer_sys::{Corpus, fuzz_target};
+use lightlayers::dataset::{Dataset, Target};
+use lightlayers::file::{Aligned, Reader, Writer};
+use lightlayers::loss::MeanSquaredError;
+use lightlayers::optim::{Adam, Sgd};
+use lightlayers::{Inference, Memory, Model, Network, Plan, Trainer};
+
+/// The longest file: room for the largest layer table and some weights.
+const CAPACITY: usize = 8 * 1024;
+
+/// Networks that need more elements are not run, to run many.
+const MOST_ELEMENTS: usize = 1 << 16;
+const MOST_MULTIPLY_ACCUMULATES: usize = 1 << 22;
+
+/// The network of a firmware that reads the file.
+struct Xor;
+
+impl Model for Xor {
+    const NET: Network = Network::features(2).dense(2).relu().dense(1);
+}
+
+/// One sample of ones.
+struct Ones;
+
+impl Dataset for Ones {
+    type Error = std::convert::Infallible;
+
+    fn len(&self) -> usize {
+        1
+    }
+
+    fn read(
+        &mut self,
+        _: usize,
+        input: &mut [f32],
+        target: &mut Target<'_>,
+    ) -> Result<(), Self::Error> {
+        input.fill(1.0);
+        target.values_mut().fill(1.0);
+        Ok(())
+    }
+}
+
+fuzz_target!(|data: &[u8]| -> Corpus {
+    let mut memory = Aligned([0; CAPACITY]);
+    let Some(file) = memory.0.get_mut(..data.len()) else {
+        return Corpus::Reject;
+    };
+    file.copy_from_slice(data);
+    if let Some((header, content)) = file.split_first_chunk_mut::<16>() {
+        header[8..12].copy_from_slice(&(data.len() as u32).to_le_bytes());
+        header[12..].copy_from_slice(&crc32fast::hash(content).to_le_bytes());
+    }
+    let Ok(file) = Reader::new(file) else {
+        return Corpus::Keep;
+    };
+    if let Ok(weights) = file.weights(Xor) {
+        let mut workspace = [0.0; Xor::NET.inference_workspace()];
+        let mut inference = Inference::new(Xor, weights, &mut workspace).expect("they fit");
+        inference.run(&[1.0, 0.0]).expect("a sample");
+    }
+    let _ = file.training_state::<Adam>(Xor);
+    if let Ok(net) = file.network() {
+        run(&file, &net);
+    }
+    Corpus::Keep
+});
+
+/// Writes the network again, and takes a step of training.
+fn run(file: &Reader<'_>, net: &Network) {
+    let plan = Plan::new(net);
+    let weights = file.weights(&plan).expect("its own network");
+    let writer = Writer::new(&plan, weights).expect("as many weights");
+    assert_eq!(
+        16 * writer.blocks().count(),
+        lightlayers::file::size(net, None)
+    );
+    // A summary counts everything there is to count.
+    assert!(!net.summary().training::<Adam>(1).to_string().is_empty());
+
+    let elements = net.training_workspace(1).max(net.inference_workspace());
+    if elements > MOST_ELEMENTS || net.multiply_accumulates() > MOST_MULTIPLY_ACCUMULATES {
+        return;
+    }
+    let mut workspace = vec![0.0; net.inference_workspace()];
+    let mut inference = Inference::new(&plan, weights, &mut workspace).expect("they fit");
+    let input = vec![1.0; net.input_shape().len()];
+    inference.run(&input).expect("a sample");
+
+    let memory = Memory {
+        weights: &mut weights.to_vec(),
+        gradients: &mut vec![0.0; net.trainable_weights()],
+        optimizer_state: &mut [],
+        workspace: &mut vec![0.0; net.training_workspace(1)],
+    };
+    let mut trainer = Trainer::new(&plan, MeanSquaredError, Sgd, memory).expect("they fit");
+    // With any weights, the loss may be infinite.
+    let _ = trainer.step(&mut Ones, 0..1, 0.1);
+}

@@ -1,0 +1,365 @@
+//! Reading a model file where it lies.
+
+use super::error::{FileError, SectionKind};
+use super::table::{ENTRY, Entry, Extent, Head, Table, u16_at, u32_at};
+use super::{BLOCK, CHECKSUM, MAGIC, VERSION, rebuild};
+use crate::network::{MAX_LAYERS, Network};
+use crate::optim::Optimizer;
+use crate::plan::Graph;
+
+/// A model file in bytes that lie elsewhere, in flash memory for example.
+///
+/// ```
+/// use lightlayers::file::{self, Aligned, Reader, Writer};
+/// use lightlayers::{Model, Network};
+///
+/// struct Sum;
+/// struct Other;
+///
+/// impl Model for Sum {
+///     const NET: Network = Network::features(2).dense(1).bias(false);
+/// }
+/// impl Model for Other {
+///     const NET: Network = Network::features(2).dense(3);
+/// }
+///
+/// let mut flash = Aligned([0; file::size(&Sum::NET, None)]);
+/// for (place, block) in flash.0.chunks_exact_mut(16).zip(Writer::new(Sum, &[1.0, 1.0])?.blocks()) {
+///     place.copy_from_slice(&block);
+/// }
+///
+/// let file = Reader::new(&flash.0)?;
+/// assert_eq!(file.weights(Sum)?, [1.0, 1.0]);
+/// assert_eq!(
+///     file.weights(Other).unwrap_err().to_string(),
+///     "model file: layer 0 (dense): expected bias yes, found no"
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'a> {
+    head: Head,
+    entries: &'a [Entry],
+    weights: &'a [u8],
+    optimizer: Option<(u32, &'a [u8])>,
+}
+
+/// The state of an optimizer after some steps: with the weights, what training needs to go on.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct TrainingState<'a> {
+    /// The steps so far, for [`Trainer::with_steps`](crate::Trainer::with_steps).
+    pub steps: u32,
+    /// The optimizer's buffer, for [`Memory::optimizer_state`](crate::Memory::optimizer_state).
+    pub optimizer_state: &'a [f32],
+}
+
+impl<'a> Reader<'a> {
+    /// Checks the header, the checksum and every length.
+    ///
+    /// Reads all bytes once, some 50 instructions for each of them on a microcontroller.
+    ///
+    /// # Errors
+    ///
+    /// A [`FileError`] that says what is not as the format asks for.
+    pub const fn new(bytes: &'a [u8]) -> Result<Self, FileError> {
+        let Some((header, content)) = bytes.split_first_chunk::<BLOCK>() else {
+            return Err(FileError::Length {
+                expected: BLOCK,
+                found: bytes.len(),
+            });
+        };
+        let [m0, m1, m2, m3, ..] = *header;
+        let magic = [m0, m1, m2, m3];
+        if u32::from_le_bytes(magic) != u32::from_le_bytes(MAGIC) {
+            return Err(FileError::Magic { found: magic });
+        }
+        let version = u16_at(header, 4);
+        if version != VERSION {
+            return Err(FileError::Version { found: version });
+        }
+        if u16_at(header, 6) != 0 {
+            return Err(section(
+                None,
+                "bytes 6 and 7",
+                0,
+                u16_at(header, 6) as usize,
+            ));
+        }
+        let expected = u32_at(header, 8) as usize;
+        if expected != bytes.len() {
+            return Err(FileError::Length {
+                expected,
+                found: bytes.len(),
+            });
+        }
+        if !expected.is_multiple_of(BLOCK) {
+            return Err(section(None, "a length in blocks of", BLOCK, expected));
+        }
+        let (expected, found) = (u32_at(header, 12), CHECKSUM.checksum(content));
+        if expected != found {
+            return Err(FileError::Checksum { expected, found });
+        }
+        Self::of_sections(content)
+    }
+
+    const fn of_sections(content: &'a [u8]) -> Result<Self, FileError> {
+        let mut sections = Sections { rest: content };
+        let (mut layers, mut weights, mut optimizer) = (None, None, None);
+        loop {
+            let (kind, required, data) = match sections.next() {
+                Ok(Some(section)) => section,
+                Ok(None) => break,
+                Err(error) => return Err(error),
+            };
+            let place = if kind.is(SectionKind::LAYERS) {
+                &mut layers
+            } else if kind.is(SectionKind::WEIGHTS) {
+                &mut weights
+            } else if kind.is(SectionKind::OPTIMIZER) {
+                &mut optimizer
+            } else if required {
+                return Err(FileError::Unknown { section: kind });
+            } else {
+                continue;
+            };
+            if place.is_some() {
+                return Err(FileError::Twice { section: kind });
+            }
+            *place = Some(data);
+        }
+        let (head, entries) = match layers {
+            Some(data) => match table(data) {
+                Ok(table) => table,
+                Err(error) => return Err(error),
+            },
+            None => {
+                return Err(FileError::Missing {
+                    section: SectionKind::LAYERS,
+                });
+            }
+        };
+        let Some(weights) = weights else {
+            return Err(FileError::Missing {
+                section: SectionKind::WEIGHTS,
+            });
+        };
+        if weights.len() as u64 != 4 * head.weights as u64 {
+            let expected = head.weights.saturating_mul(4);
+            return Err(section(
+                Some(SectionKind::WEIGHTS),
+                "bytes",
+                expected,
+                weights.len(),
+            ));
+        }
+        let optimizer = match optimizer {
+            Some(data) => match optimizer_state(data) {
+                Ok(state) => Some(state),
+                Err(error) => return Err(error),
+            },
+            None => None,
+        };
+        Ok(Self {
+            head,
+            entries,
+            weights,
+            optimizer,
+        })
+    }
+
+    /// The weights, if the file is of this graph's network: a [`Model`](crate::Model), or a `&`[`Plan`](crate::Plan).
+    ///
+    /// Nothing is copied. What only training reads may differ: frozen layers, initializers, momentum, dropout's rate, penalties.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError::Differs`] says what differs first. [`FileError::Alignment`] or [`FileError::BigEndian`] if the numbers cannot be read
+    /// where they lie.
+    pub fn weights(&self, graph: impl Graph) -> Result<&'a [f32], FileError> {
+        let table = Table::of_graph(&graph);
+        in_place(self.weight_bytes(&table, self.head.weights)?)
+    }
+
+    /// The bytes of `len` weights, if the file is of this table's network.
+    pub(super) const fn weight_bytes(
+        &self,
+        table: &Table<'_>,
+        len: usize,
+    ) -> Result<&'a [u8], FileError> {
+        match table.compare(&self.head, self.entries, Extent::Weights) {
+            Ok(()) if len == self.head.weights => Ok(self.weights),
+            Ok(()) => Err(section(
+                Some(SectionKind::WEIGHTS),
+                "weights",
+                len,
+                self.head.weights,
+            )),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The state of the optimizer, if the file is of this graph's network with the same layers frozen; none if it was written without.
+    ///
+    /// Which optimizer it is of the file does not say, only how much state there is.
+    ///
+    /// ```
+    /// use lightlayers::file::{self, Aligned, Reader, TrainingState, Writer};
+    /// use lightlayers::optim::Momentum;
+    /// use lightlayers::{Model, Network};
+    ///
+    /// struct Sum;
+    ///
+    /// impl Model for Sum {
+    ///     const NET: Network = Network::features(2).dense(1).bias(false);
+    /// }
+    ///
+    /// let state = TrainingState { steps: 7, optimizer_state: &[0.5, -0.5] };
+    /// let writer = Writer::new(Sum, &[1.0, 1.0])?.with_state(state)?;
+    ///
+    /// let mut flash = Aligned([0; file::size(&Sum::NET, Some(2))]);
+    /// for (place, block) in flash.0.chunks_exact_mut(16).zip(writer.blocks()) {
+    ///     place.copy_from_slice(&block);
+    /// }
+    /// let file = Reader::new(&flash.0)?;
+    /// assert_eq!(file.training_state::<Momentum>(Sum)?, Some(state));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`weights`](Self::weights), and [`FileError::Section`] if the state is not as long as that of `O`.
+    pub fn training_state<O: Optimizer>(
+        &self,
+        graph: impl Graph,
+    ) -> Result<Option<TrainingState<'a>>, FileError> {
+        Table::of_graph(&graph).compare(&self.head, self.entries, Extent::Training)?;
+        let Some((steps, bytes)) = self.optimizer else {
+            return Ok(None);
+        };
+        let expected = O::STATE * graph.sizes().trainable;
+        let found = bytes.len() / size_of::<f32>();
+        if found != expected {
+            let kind = Some(SectionKind::OPTIMIZER);
+            return Err(section(kind, "elements of state", expected, found));
+        }
+        Ok(Some(TrainingState {
+            steps,
+            optimizer_state: in_place(bytes)?,
+        }))
+    }
+
+    /// The steps of training, and the elements of the optimizer's state, if the file has one.
+    pub const fn optimizer(&self) -> Option<(u32, usize)> {
+        match self.optimizer {
+            Some((steps, bytes)) => Some((steps, bytes.len() / size_of::<f32>())),
+            None => None,
+        }
+    }
+
+    /// The network, for a [`Plan`](crate::Plan) to run it.
+    ///
+    /// It is built by the checked calls of [`Network`], on the stack as every network that is built at run time.
+    ///
+    /// # Errors
+    ///
+    /// A [`FileError`] that says which layer cannot be built. [`FileError::Custom`] for a layer of the user's own.
+    pub fn network(&self) -> Result<Network, FileError> {
+        rebuild::network(&self.head, self.entries)
+    }
+}
+
+/// Cuts sections off.
+struct Sections<'a> {
+    rest: &'a [u8],
+}
+
+type Section<'a> = (SectionKind, bool, &'a [u8]);
+
+impl<'a> Sections<'a> {
+    const fn next(&mut self) -> Result<Option<Section<'a>>, FileError> {
+        let Some((header, rest)) = self.rest.split_first_chunk::<BLOCK>() else {
+            return Ok(None);
+        };
+        let [k0, k1, k2, k3, ..] = *header;
+        let kind = SectionKind([k0, k1, k2, k3]);
+        let required = u32_at(header, 8);
+        if required > 1 {
+            return Err(section(
+                Some(kind),
+                "bytes 8 to 11 at most",
+                1,
+                required as usize,
+            ));
+        }
+        if u32_at(header, 12) != 0 {
+            let found = u32_at(header, 12) as usize;
+            return Err(section(Some(kind), "bytes 12 to 15", 0, found));
+        }
+        let len = u32_at(header, 4) as usize;
+        let blocks = len.div_ceil(BLOCK);
+        if blocks > rest.len() / BLOCK {
+            return Err(section(Some(kind), "bytes", len, rest.len()));
+        }
+        let (data, rest) = rest.split_at(blocks * BLOCK);
+        self.rest = rest;
+        Ok(Some((kind, required == 1, data.split_at(len).0)))
+    }
+}
+
+const fn section(
+    section: Option<SectionKind>,
+    what: &'static str,
+    expected: usize,
+    found: usize,
+) -> FileError {
+    FileError::Section {
+        section,
+        what,
+        expected,
+        found,
+    }
+}
+
+/// The head and the entries of a layer table.
+const fn table(data: &[u8]) -> Result<(Head, &[Entry]), FileError> {
+    let kind = Some(SectionKind::LAYERS);
+    let Some((head, entries)) = data.split_first_chunk::<BLOCK>() else {
+        return Err(section(kind, "bytes", BLOCK, data.len()));
+    };
+    if head[6] > 1 {
+        return Err(section(kind, "byte 6 at most", 1, head[6] as usize));
+    }
+    let head = Head::read(head);
+    if head.layers == 0 || head.layers > MAX_LAYERS {
+        return Err(section(kind, "layers, 1 to", MAX_LAYERS, head.layers));
+    }
+    let bytes = ENTRY * head.layers;
+    if entries.len() != bytes {
+        return Err(section(kind, "bytes of layers", bytes, entries.len()));
+    }
+    Ok((head, entries.as_chunks::<ENTRY>().0))
+}
+
+/// The steps and the buffer of an optimizer.
+const fn optimizer_state(data: &[u8]) -> Result<(u32, &[u8]), FileError> {
+    let kind = Some(SectionKind::OPTIMIZER);
+    let Some((head, state)) = data.split_first_chunk::<BLOCK>() else {
+        return Err(section(kind, "bytes", BLOCK, data.len()));
+    };
+    if !state.len().is_multiple_of(size_of::<f32>()) {
+        let whole = state.len().next_multiple_of(size_of::<f32>());
+        return Err(section(kind, "bytes of state", whole, state.len()));
+    }
+    Ok((u32_at(head, 0), state))
+}
+
+/// The numbers where they lie.
+fn in_place(bytes: &[u8]) -> Result<&[f32], FileError> {
+    if cfg!(target_endian = "big") {
+        return Err(FileError::BigEndian);
+    }
+    bytemuck::try_cast_slice(bytes).map_err(|_| FileError::Alignment {
+        expected: align_of::<f32>(),
+        found: bytes.as_ptr().addr() % align_of::<f32>(),
+    })
+}

@@ -1,0 +1,150 @@
+//! Writing a model file.
+
+use core::iter::once;
+
+use super::error::SectionKind;
+use super::reader::TrainingState;
+use super::table::{ENTRY, Table};
+use super::{BLOCK, CHECKSUM, MAGIC, VERSION, size_of};
+use crate::error::{Buffer, Error};
+use crate::infer::check_layers;
+use crate::plan::Graph;
+
+/// Gives the bytes of a model file, 16 at a time.
+///
+/// It holds nothing but references, so a microcontroller can write what it learned into its flash memory; the size is
+/// [`size`](super::size).
+///
+/// ```
+/// use lightlayers::file::{self, Writer};
+/// use lightlayers::{Model, Network};
+///
+/// struct Sum;
+///
+/// impl Model for Sum {
+///     const NET: Network = Network::features(2).dense(1).bias(false);
+/// }
+///
+/// let writer = Writer::new(Sum, &[1.0, 1.0])?;
+/// assert_eq!(16 * writer.blocks().count(), file::size(&Sum::NET, None));
+/// # Ok::<(), lightlayers::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Writer<'a, G> {
+    graph: G,
+    weights: &'a [f32],
+    state: Option<TrainingState<'a>>,
+    size: u32,
+    checksum: u32,
+}
+
+impl<'a, G: Graph> Writer<'a, G> {
+    /// A file of a graph, a [`Model`](crate::Model) or a `&`[`Plan`](crate::Plan), and its weights.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Length`] if there are not as many weights as the network has; [`Error::OutOfRange`] if the file would have 4 GiB or more.
+    pub fn new(graph: G, weights: &'a [f32]) -> Result<Self, Error> {
+        check_layers(&graph)?;
+        Error::check_length(Buffer::Weights, graph.sizes().weights, weights.len())?;
+        let writer = Self {
+            graph,
+            weights,
+            state: None,
+            size: 0,
+            checksum: 0,
+        };
+        writer.sealed()
+    }
+
+    /// With the state of the optimizer, to go on with training.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Length`] if the state is not some elements for each of the weights that learn; [`Error::OutOfRange`] as with
+    /// [`new`](Self::new).
+    pub fn with_state(mut self, state: TrainingState<'a>) -> Result<Self, Error> {
+        let (trainable, found) = (self.graph.sizes().trainable, state.optimizer_state.len());
+        let whole = found.checked_div(trainable).unwrap_or(0) * trainable;
+        Error::check_length(Buffer::OptimizerState, whole, found)?;
+        self.state = Some(state);
+        self.sealed()
+    }
+
+    /// The same with its size and its checksum.
+    fn sealed(mut self) -> Result<Self, Error> {
+        let state = self.state.map(|state| state.optimizer_state.len());
+        let size = size_of(self.graph.layers().len(), self.weights.len(), state);
+        self.size = u32::try_from(size).map_err(|_| Error::OutOfRange {
+            what: "the size of a model file",
+            range: "0..4 GiB",
+        })?;
+        let mut digest = CHECKSUM.digest();
+        for block in self.sections() {
+            digest.update(&block);
+        }
+        self.checksum = digest.finalize();
+        Ok(self)
+    }
+
+    /// The file from its start to its end.
+    pub fn blocks(&self) -> impl Iterator<Item = [u8; BLOCK]> {
+        let header = block([
+            MAGIC,
+            u32::from(VERSION).to_le_bytes(),
+            self.size.to_le_bytes(),
+            self.checksum.to_le_bytes(),
+        ]);
+        once(header).chain(self.sections())
+    }
+
+    fn sections(&self) -> impl Iterator<Item = [u8; BLOCK]> {
+        let table = Table::of_graph(&self.graph);
+        let table_len = BLOCK + ENTRY * self.graph.layers().len();
+        let layers = once(section(SectionKind::LAYERS, table_len, true))
+            .chain(once(table.head()))
+            .chain(table.entries().flat_map(|entry| {
+                let mut halves = [[0; BLOCK]; ENTRY / BLOCK];
+                halves.as_flattened_mut().copy_from_slice(&entry);
+                halves
+            }));
+        let weights_len = size_of_val(self.weights);
+        let weights =
+            once(section(SectionKind::WEIGHTS, weights_len, true)).chain(numbers(self.weights));
+        let optimizer = self.state.into_iter().flat_map(|state| {
+            let len = BLOCK + size_of_val(state.optimizer_state);
+            let head = block([state.steps.to_le_bytes(), [0; 4], [0; 4], [0; 4]]);
+            once(section(SectionKind::OPTIMIZER, len, false))
+                .chain(once(head))
+                .chain(numbers(state.optimizer_state))
+        });
+        layers.chain(weights).chain(optimizer)
+    }
+}
+
+fn block(fields: [[u8; 4]; BLOCK / 4]) -> [u8; BLOCK] {
+    let mut block = [0; BLOCK];
+    block.as_chunks_mut().0.copy_from_slice(&fields);
+    block
+}
+
+/// The header of a section.
+fn section(kind: SectionKind, len: usize, required: bool) -> [u8; BLOCK] {
+    let len = len as u32;
+    block([
+        kind.0,
+        len.to_le_bytes(),
+        u32::from(required).to_le_bytes(),
+        [0; 4],
+    ])
+}
+
+fn numbers(values: &[f32]) -> impl Iterator<Item = [u8; BLOCK]> {
+    values.chunks(BLOCK / 4).map(|values| {
+        let mut fields = [[0; 4]; BLOCK / 4];
+        for (field, value) in fields.iter_mut().zip(values) {
+            *field = value.to_le_bytes();
+        }
+        block(fields)
+    })
+}
