@@ -80,7 +80,7 @@ impl Kernel for Forward<'_> {
             target_columns: window.columns.output,
             target_channels: filters,
             taps: (window.rows.kernel, window.columns.kernel),
-            step: window.columns.stride,
+            step: Some(window.columns.stride),
             joined: window.columns.dilation == 1,
             weights: Weights::Forward,
             source: x,
@@ -94,7 +94,6 @@ impl Kernel for Forward<'_> {
             window.rows.output,
             |row, tap| window.rows.input_at(row, tap),
             |column, tap| window.columns.input_at(column, tap),
-            true,
         );
     }
 }
@@ -130,7 +129,8 @@ impl Kernel for InputGradient<'_> {
             target_columns: window.columns.input,
             target_channels: channels,
             taps: (window.rows.kernel, window.columns.kernel),
-            step: 1,
+            // With a stride, neighbouring pixels are reached through different elements of the kernel.
+            step: (window.columns.stride == 1).then_some(1),
             joined: false,
             weights: Weights::Backward,
             source: dy,
@@ -138,15 +138,12 @@ impl Kernel for InputGradient<'_> {
             bias: &[],
             finish,
         };
-        // With a stride, neighbouring pixels are reached through different elements of the kernel.
-        let neighbours = window.columns.stride == 1;
         sweep.rows::<V>(
             token,
             dx,
             window.rows.input,
             |row, tap| window.rows.output_at(row, tap),
             |column, tap| window.columns.output_at(column, tap),
-            neighbours,
         );
     }
 }
@@ -158,8 +155,9 @@ struct Sweep<'a> {
     target_columns: usize,
     target_channels: usize,
     taps: (usize, usize),
-    /// Columns of the source from under a tap of one pixel to under that of the next one.
-    step: usize,
+    /// A tap of neighbouring pixels lies on the source for all of them, but at its ends, this many columns apart. None if it lies between
+    /// columns for some of them.
+    step: Option<usize>,
     /// The taps of a row of the kernel lie on neighbouring pixels, in this order.
     joined: bool,
     weights: Weights,
@@ -196,10 +194,9 @@ impl Sweep<'_> {
         rows: usize,
         source_row: impl Fn(usize, usize) -> Option<usize>,
         source_column: impl Fn(usize, usize) -> Option<usize> + Copy,
-        neighbours: bool,
     ) {
         let row_len = self.target_columns * self.target_channels * V::COUNT;
-        let together = neighbours
+        let together = self.step.is_some()
             && self.target_columns >= PIXELS
             && self.source_channels * V::COUNT <= PADDING.len();
         for (row, target) in target
@@ -272,8 +269,9 @@ impl Sweep<'_> {
         // Between these no tap of any of the pixels lies on padding.
         let corner = |p, tap| source_column(column + p, tap).is_some();
         let last = self.taps.1.saturating_sub(1);
-        let inner = corner(0, 0) && corner(0, last) && corner(P - 1, 0) && corner(P - 1, last);
-        let (runs, taps) = if inner && self.joined {
+        let corners = corner(0, 0) && corner(0, last) && corner(P - 1, 0) && corner(P - 1, last);
+        let inner = self.step.filter(|_| corners);
+        let (runs, taps) = if inner.is_some() && self.joined {
             (1, self.taps.1)
         } else {
             (self.taps.1, 1)
@@ -289,11 +287,11 @@ impl Sweep<'_> {
                 let tap = tap_row * self.taps.1 + run;
                 let w = self.w.get(tap * tap_len..)?.get(..taps * tap_len)?;
                 let mut sources: [&[f32]; P] = [&[]; P];
-                if inner {
+                if let Some(step) = inner {
                     let mut source = source.get(source_column(column, run)? * pixel..)?;
                     for (p, values) in sources.iter_mut().enumerate() {
                         if p > 0 {
-                            source = source.get(self.step * pixel..)?;
+                            source = source.get(step * pixel..)?;
                         }
                         *values = source.get(..len)?;
                     }
