@@ -1006,8 +1006,12 @@ pub(crate) fn backward_in_place<G: Graph>(
     }
 }
 
-/// Fills a layer's weights with their starting values.
-pub(crate) fn initialize(layer: &Layer, weights: &mut [f32], rng: &mut Rng) -> Result<(), Error> {
+/// Fills the weights of a layer of a graph with their starting values.
+pub(crate) fn initialize<G: Graph>(
+    layer: &Layer,
+    weights: &mut [f32],
+    rng: &mut Rng,
+) -> Result<(), Error> {
     let mut rest = weights;
     for tensor in tensors(layer, layer.weights()).as_slice() {
         let (values, after) = core::mem::take(&mut rest)
@@ -1018,7 +1022,7 @@ pub(crate) fn initialize(layer: &Layer, weights: &mut [f32], rng: &mut Rng) -> R
             (Role::Kernel, _) => {
                 layer
                     .kernel_initializer
-                    .fill(values, tensor.fan_in, tensor.fan_out, rng);
+                    .fill::<G>(values, tensor.fan_in, tensor.fan_out, rng);
             }
             (_, Op::Custom { layer, .. }) => layer.initialize(values, rng),
             (Role::Gamma, _) => values.fill(1.0),
@@ -1029,12 +1033,14 @@ pub(crate) fn initialize(layer: &Layer, weights: &mut [f32], rng: &mut Rng) -> R
 }
 
 impl Initializer {
-    fn fill(self, values: &mut [f32], fan_in: usize, fan_out: usize, rng: &mut Rng) {
+    fn fill<G: Graph>(self, values: &mut [f32], fan_in: usize, fan_out: usize, rng: &mut Rng) {
         match self {
             Self::GlorotUniform => {
                 let limit = crate::math::sqrt(6.0 / (fan_in + fan_out) as f32);
                 values.fill_with(|| (2.0 * rng.uniform() - 1.0) * limit);
             }
+            // Logarithm and cosine are most of the code of starting values: only linked if a layer asks for them.
+            Self::HeNormal if const { !G::DRAWS_NORMAL } => {}
             Self::HeNormal => {
                 // The standard deviation of a normal distribution that is cut off at two of its standard deviations.
                 const CUT_DEVIATION: f32 = 0.879_625_7;
