@@ -10,6 +10,7 @@ mod clock;
 pub mod digits;
 mod learn;
 pub mod memory;
+pub mod same_bits;
 
 pub use clock::Clock;
 pub use learn::{Board, Course, Event, Failure, Outcome, learn};
