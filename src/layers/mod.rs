@@ -373,13 +373,17 @@ impl Tensors {
     }
 
     const fn with(mut self, role: Role, len: usize, fan_in: usize, fan_out: usize) -> Self {
-        self.items[self.len] = Tensor {
-            role,
-            len,
-            fan_in,
-            fan_out,
-        };
-        self.len += 1;
+        // Layers are read in firmware too, where nothing may panic.
+        debug_assert!(self.len < MAX_TENSORS, "a layer has one tensor too many");
+        if self.len < MAX_TENSORS {
+            self.items[self.len] = Tensor {
+                role,
+                len,
+                fan_in,
+                fan_out,
+            };
+            self.len += 1;
+        }
         self
     }
 
@@ -411,7 +415,10 @@ impl Tensors {
     }
 
     pub(crate) const fn as_slice(&self) -> &[Tensor] {
-        self.items.split_at(self.len).0
+        match self.items.split_at_checked(self.len) {
+            Some((items, _)) => items,
+            None => &self.items,
+        }
     }
 
     pub(crate) const fn has_kernel(&self) -> bool {
