@@ -35,7 +35,6 @@
 //! let mut gradients = [0.0; NET.trainable_weights()];
 //! let mut optimizer_state = [0.0; NET.optimizer_state::<Adam>()];
 //! let mut workspace = [0.0; NET.training_workspace(1)];
-//! NET.initialize(&mut weights, 1)?;
 //!
 //! // The samples lie in flash and are read in place; every fifth is for testing.
 //! # let bytes = include_bytes!("../examples/data/digits.bin");
@@ -48,6 +47,7 @@
 //!     workspace: &mut workspace,
 //! };
 //! let mut trainer = Trainer::new(Digits, SoftmaxCrossEntropy::new(), Adam::new(), memory)?;
+//! trainer.initialize(1)?;
 //! for seed in 0..10 {
 //!     let epoch = Epoch::shuffled(32, seed);
 //!     trainer.epoch(&mut Holdout::training(digits, 5)?, epoch, &Constant(0.03), |_| {})?;

@@ -956,6 +956,18 @@ impl Network {
         self.trainable_weights() < self.trained_weights()
     }
 
+    /// True if the weights of a layer start normally distributed.
+    pub(crate) const fn draws_normal(&self) -> bool {
+        let mut i = 0;
+        while i < self.len {
+            if matches!(self.layers[i].kernel_initializer, Initializer::HeNormal) {
+                return true;
+            }
+            i += 1;
+        }
+        false
+    }
+
     /// True if a layer has an L2 penalty.
     pub(crate) const fn penalizes(&self) -> bool {
         let mut i = 0;

@@ -60,6 +60,8 @@ pub(crate) mod sealed {
         const IS_CHAIN: bool;
         /// True if a layer with weights is frozen.
         const FREEZES: bool;
+        /// True if a layer's weights start normally distributed.
+        const DRAWS_NORMAL: bool;
 
         fn layers(&self) -> &[Layer];
         fn inference_slots(&self) -> &[ForwardSlot];
@@ -210,6 +212,7 @@ impl sealed::Graph for &Plan {
     const PENALIZES: bool = true;
     const IS_CHAIN: bool = false;
     const FREEZES: bool = true;
+    const DRAWS_NORMAL: bool = true;
 
     fn layers(&self) -> &[Layer] {
         self.network.layers()
@@ -263,6 +266,7 @@ impl<M: Model> sealed::Graph for M {
     const PENALIZES: bool = M::NET.penalizes();
     const IS_CHAIN: bool = M::NET.is_chain();
     const FREEZES: bool = M::NET.freezes();
+    const DRAWS_NORMAL: bool = M::NET.draws_normal();
 
     fn layers(&self) -> &[Layer] {
         exact!(M, &Planned::<M>::PLAN.network.layers)

@@ -10,7 +10,7 @@ use crate::loss::Loss;
 use crate::metrics::{Metrics, arg_max};
 use crate::network::{Layer, Network};
 use crate::optim::{Optimizer, Step};
-use crate::plan::Graph;
+use crate::plan::{Graph, Plan};
 use crate::rng::{Permutation, Rng};
 use crate::schedule::Schedule;
 use crate::workspace::{Passes, Place, Source, Workspace, output_place};
@@ -38,31 +38,32 @@ impl Network {
     /// Fills the weights with the starting values of each layer's initializer, a function of the network and the seed, and the moving
     /// statistics of batch normalization with means of 0 and variances of 1.
     ///
+    /// In firmware, [`Trainer::initialize`] does the same with less code.
+    ///
     /// # Errors
     ///
     /// [`Error::Length`] if `weights` is not as long as the network needs.
     pub fn initialize(&self, weights: &mut [f32], seed: u64) -> Result<(), Error> {
         Error::check_length(Buffer::Weights, self.weights(), weights.len())?;
-        let mut rng = Rng::new(seed);
-        let mut rest = weights;
-        for layer in self.layers() {
-            let (own, after) = core::mem::take(&mut rest)
-                .split_at_mut_checked(layer.weights())
-                .ok_or(Error::Plan)?;
-            layers::initialize(layer, own, &mut rng)?;
-            rest = after;
-        }
-        for layer in self.layers() {
-            let (own, after) = core::mem::take(&mut rest)
-                .split_at_mut_checked(layer.moving_statistics())
-                .ok_or(Error::Plan)?;
-            let (mean, variance) = own.split_at_mut(own.len() / 2);
-            mean.fill(0.0);
-            variance.fill(1.0);
-            rest = after;
-        }
-        Ok(())
+        initialize::<&Plan>(self.layers(), weights, seed)
     }
+}
+
+/// Fills all weights of a graph with `layers`, as [`Network::initialize`] says.
+fn initialize<G: Graph>(layers: &[Layer], weights: &mut [f32], seed: u64) -> Result<(), Error> {
+    let mut rng = Rng::new(seed);
+    let mut rest = weights;
+    for layer in layers {
+        let own = first_of(&mut rest, layer.weights()).ok_or(Error::Plan)?;
+        layers::initialize::<G>(layer, own, &mut rng)?;
+    }
+    for layer in layers {
+        let own = first_of(&mut rest, layer.moving_statistics()).ok_or(Error::Plan)?;
+        let (mean, variance) = own.split_at_mut(own.len() / 2);
+        mean.fill(0.0);
+        variance.fill(1.0);
+    }
+    Ok(())
 }
 
 /// How the samples of an epoch are cut into minibatches.
@@ -152,7 +153,6 @@ pub struct Evaluated<'a> {
 /// let mut gradients = [0.0; NET.trainable_weights()];
 /// let mut optimizer_state = [0.0; NET.optimizer_state::<Adam>()];
 /// let mut workspace = [0.0; NET.training_workspace(1)];
-/// NET.initialize(&mut weights, 1)?;
 ///
 /// let memory = Memory {
 ///     weights: &mut weights,
@@ -161,6 +161,7 @@ pub struct Evaluated<'a> {
 ///     workspace: &mut workspace,
 /// };
 /// let mut trainer = Trainer::new(Digits, SoftmaxCrossEntropy::new(), Adam::new(), memory)?;
+/// trainer.initialize(1)?;
 ///
 /// # let bytes = include_bytes!("../examples/data/digits.bin");
 /// let digits = PackedImages::new(bytes)?;
@@ -213,6 +214,20 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
             step: 0,
             dropout_seed: 0,
         })
+    }
+
+    /// Starts afresh: the weights of [`Network::initialize`], the state of the optimizer at 0, and no step done.
+    ///
+    /// For a [`Model`](crate::Model), only the table of its own layers is linked, and the code of an [`Initializer`](crate::Initializer)
+    /// only if a layer has it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Plan`] as everywhere else; the lengths were checked by [`new`](Self::new).
+    pub fn initialize(&mut self, seed: u64) -> Result<(), Error> {
+        self.optimizer_state.fill(0.0);
+        self.step = 0;
+        initialize::<G>(self.graph.layers(), self.weights, seed)
     }
 
     /// The seed of dropout's random numbers; 0 unless it is set.

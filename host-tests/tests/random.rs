@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use host_tests::session::Add;
-use lightlayers::{Initializer, Network, Permutation, Rng};
+use lightlayers::loss::SoftmaxCrossEntropy;
+use lightlayers::optim::Adam;
+use lightlayers::{Graph, Initializer, Memory, Model, Network, Permutation, Plan, Rng, Trainer};
 use rand_xoshiro::Xoshiro128PlusPlus;
 use rand_xoshiro::rand_core::{Rng as _, SeedableRng};
 
@@ -129,6 +131,52 @@ fn zeros_ones_and_seeds() {
     let net = build(Initializer::GlorotUniform);
     assert_eq!(initialized(&net, 1), initialized(&net, 1));
     assert_ne!(initialized(&net, 1), initialized(&net, 2));
+}
+
+const fn with_initializer(initializer: Initializer) -> Network {
+    let net = Network::input(4, 4, 1)
+        .conv2d(3, 3)
+        .kernel_initializer(initializer);
+    net.batch_norm().relu().flatten().light_dense(5, 2)
+}
+
+struct Uniform;
+
+impl Model for Uniform {
+    const NET: Network = with_initializer(Initializer::GlorotUniform);
+}
+
+struct Normal;
+
+impl Model for Normal {
+    const NET: Network = with_initializer(Initializer::HeNormal);
+}
+
+/// A trainer starts afresh from the weights of `Network::initialize`, whatever it did before.
+fn starts_afresh(graph: impl Graph, net: &Network) {
+    let mut weights = vec![f32::NAN; net.weights()];
+    let mut gradients = vec![0.0; net.trainable_weights()];
+    let mut optimizer_state = vec![1.0; net.optimizer_state::<Adam>()];
+    let mut workspace = vec![0.0; net.training_workspace(1)];
+    let memory = Memory {
+        weights: &mut weights,
+        gradients: &mut gradients,
+        optimizer_state: &mut optimizer_state,
+        workspace: &mut workspace,
+    };
+    let trainer = Trainer::new(graph, SoftmaxCrossEntropy::new(), Adam::new(), memory);
+    let mut trainer = trainer.expect("buffers fit").with_steps(7);
+    trainer.initialize(3).expect("as long");
+    assert_eq!(trainer.weights(), initialized(net, 3));
+    assert_eq!(trainer.steps(), 0);
+    assert!(optimizer_state.iter().all(|value| *value == 0.0));
+}
+
+#[test]
+fn trainers_start_from_the_weights_of_the_network() {
+    starts_afresh(Uniform, &Uniform::NET);
+    starts_afresh(Normal, &Normal::NET);
+    starts_afresh(&Plan::new(&Normal::NET), &Normal::NET);
 }
 
 fn order(len: usize, seed: u64) -> Vec<usize> {

@@ -373,13 +373,17 @@ impl Tensors {
     }
 
     const fn with(mut self, role: Role, len: usize, fan_in: usize, fan_out: usize) -> Self {
-        self.items[self.len] = Tensor {
-            role,
-            len,
-            fan_in,
-            fan_out,
-        };
-        self.len += 1;
+        // Layers are read in firmware too, where nothing may panic.
+        debug_assert!(self.len < MAX_TENSORS, "a layer has one tensor too many");
+        if self.len < MAX_TENSORS {
+            self.items[self.len] = Tensor {
+                role,
+                len,
+                fan_in,
+                fan_out,
+            };
+            self.len += 1;
+        }
         self
     }
 
@@ -411,7 +415,10 @@ impl Tensors {
     }
 
     pub(crate) const fn as_slice(&self) -> &[Tensor] {
-        self.items.split_at(self.len).0
+        match self.items.split_at_checked(self.len) {
+            Some((items, _)) => items,
+            None => &self.items,
+        }
     }
 
     pub(crate) const fn has_kernel(&self) -> bool {
@@ -1006,8 +1013,12 @@ pub(crate) fn backward_in_place<G: Graph>(
     }
 }
 
-/// Fills a layer's weights with their starting values.
-pub(crate) fn initialize(layer: &Layer, weights: &mut [f32], rng: &mut Rng) -> Result<(), Error> {
+/// Fills the weights of a layer of a graph with their starting values.
+pub(crate) fn initialize<G: Graph>(
+    layer: &Layer,
+    weights: &mut [f32],
+    rng: &mut Rng,
+) -> Result<(), Error> {
     let mut rest = weights;
     for tensor in tensors(layer, layer.weights()).as_slice() {
         let (values, after) = core::mem::take(&mut rest)
@@ -1018,7 +1029,7 @@ pub(crate) fn initialize(layer: &Layer, weights: &mut [f32], rng: &mut Rng) -> R
             (Role::Kernel, _) => {
                 layer
                     .kernel_initializer
-                    .fill(values, tensor.fan_in, tensor.fan_out, rng);
+                    .fill::<G>(values, tensor.fan_in, tensor.fan_out, rng);
             }
             (_, Op::Custom { layer, .. }) => layer.initialize(values, rng),
             (Role::Gamma, _) => values.fill(1.0),
@@ -1029,12 +1040,14 @@ pub(crate) fn initialize(layer: &Layer, weights: &mut [f32], rng: &mut Rng) -> R
 }
 
 impl Initializer {
-    fn fill(self, values: &mut [f32], fan_in: usize, fan_out: usize, rng: &mut Rng) {
+    fn fill<G: Graph>(self, values: &mut [f32], fan_in: usize, fan_out: usize, rng: &mut Rng) {
         match self {
             Self::GlorotUniform => {
                 let limit = crate::math::sqrt(6.0 / (fan_in + fan_out) as f32);
                 values.fill_with(|| (2.0 * rng.uniform() - 1.0) * limit);
             }
+            // Logarithm and cosine are most of the code of starting values: only linked if a layer asks for them.
+            Self::HeNormal if const { !G::DRAWS_NORMAL } => {}
             Self::HeNormal => {
                 // The standard deviation of a normal distribution that is cut off at two of its standard deviations.
                 const CUT_DEVIATION: f32 = 0.879_625_7;
