@@ -253,7 +253,7 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
         self.weights
     }
 
-    /// The gradients of the last minibatch, those of the trainable layers in layer order.
+    /// The gradients of the last minibatch, those of the trainable layers in layer order; 0 if one of them was not finite.
     pub fn gradients(&self) -> &[f32] {
         self.gradients
     }
@@ -516,6 +516,8 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
             return Err(non_finite(Quantity::Loss));
         }
         if !all_finite(self.gradients) {
+            // An optimizer that adds the next ones to them would not recover.
+            self.gradients.fill(0.0);
             return Err(non_finite(Quantity::Gradient));
         }
         self.optimizer.prepare(self.gradients);

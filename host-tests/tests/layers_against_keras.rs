@@ -349,6 +349,10 @@ fn check_optimizer(check: &mut Check) {
         }
         (Some("SGD"), Some(momentum)) => {
             check_steps(check, Sgd::momentum(momentum).expect("in range"));
+            // The same law where the rate does not change.
+            if case.hyper("lr_per_step").is_null() {
+                check_steps(check, Sgd::heavy_ball(momentum).expect("in range"));
+            }
         }
         (Some("Adam"), None) => check_steps(check, adam()),
         (Some("AdamW"), None) => {
@@ -375,12 +379,17 @@ fn check_steps<O: Optimizer>(check: &mut Check, optimizer: O) {
         let mut state = vec![0.0; O::STATE * len];
         let gradients = check.values(&format!("grads.{name}")).chunks(len);
         let mut trajectory = Vec::new();
+        let mut sums = vec![0.0; len];
         for (index, (gradients, rate)) in gradients.zip(&rates).enumerate() {
             let step = Step {
                 number: index as u32 + 1,
                 rate: *rate as f32,
             };
-            assert!(optimizer.update(step, &mut weights, gradients, &mut state));
+            optimizer.begin(&mut sums);
+            for (sum, gradient) in sums.iter_mut().zip(gradients) {
+                *sum += gradient;
+            }
+            assert!(optimizer.update(step, &mut weights, &sums, &mut state));
             trajectory.push(weights.clone());
         }
         let name = format!("params.{name}");

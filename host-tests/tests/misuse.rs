@@ -305,6 +305,11 @@ fn settings_out_of_range() {
     for momentum in [-0.1, 1.0, nan] {
         check(Sgd::momentum(momentum).map(|_| ()), "the momentum", "0..1");
         check(Sgd::nesterov(momentum).map(|_| ()), "the momentum", "0..1");
+        check(
+            Sgd::heavy_ball(momentum).map(|_| ()),
+            "the momentum",
+            "0..1",
+        );
     }
     for beta in [-0.1, 1.0, nan] {
         check(Adam::with(beta, 0.999, 1e-7).map(|_| ()), "beta", "0..1");

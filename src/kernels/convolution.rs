@@ -429,17 +429,21 @@ impl WeightGradient<'_> {
         let mut first = 0;
         while first < self.filters {
             let rest = self.filters - first;
-            match rest {
+            let done = match rest {
                 4.. => self.block::<V, R, CHANNELS>(token, place, first, dw),
                 3 => self.block::<V, R, 3>(token, place, first, dw),
                 2 => self.block::<V, R, 2>(token, place, first, dw),
                 _ => self.block::<V, R, 1>(token, place, first, dw),
+            };
+            if done.is_none() {
+                return;
             }
             first += rest.min(CHANNELS);
         }
     }
 
-    /// `R` weights of a row of the kernel, from `start` on, in the order of columns and channels; `F` filters.
+    /// `R` weights of a row of the kernel, from `start` on, in the order of columns and channels; `F` filters. None if they do not lie in
+    /// the tensors, which they do.
     #[inline(always)]
     fn block<V: Lanes, const R: usize, const F: usize>(
         &self,
@@ -447,71 +451,82 @@ impl WeightGradient<'_> {
         (tap_row, start): (usize, usize),
         first: usize,
         dw: &mut [f32],
-    ) {
+    ) -> Option<()> {
         let Window { rows, columns } = self.window;
         let channels = self.channels.max(1);
         let (x_pixel, dy_pixel) = (channels * V::COUNT, self.filters * V::COUNT);
         let taps: [usize; R] = from_fn(|r| (start + r) / channels);
         let channel: [usize; R] = from_fn(|r| (start + r) % channels * V::COUNT);
-        // The columns of the output under which at least one of the taps lies on the input, and under which all of them do.
+        // The columns of the output under which at least one of the taps lies on the input.
         let last = columns.outputs_of(taps[0]).end.min(columns.output);
         let outputs = columns.outputs_of(taps[R - 1]).start..last;
+        // Those under which all of them do: there their values lie one after another, unless the kernel is dilated.
         let inner = columns.outputs_of(taps[0]).start..columns.outputs_of(taps[R - 1]).end;
-        // Then the values of all taps lie one after another, unless the kernel is dilated.
-        let side_by_side = columns.dilation == 1;
+        let inner = if inner.is_empty() || columns.dilation > 1 {
+            outputs.end..outputs.end
+        } else {
+            inner
+        };
+        let (x_row, dy_row) = (columns.input * x_pixel, columns.output * dy_pixel);
+        let step = columns.stride * x_pixel;
         let mut sums = [[V::splat(token, 0.0); F]; R];
         for row in rows.outputs_of(tap_row) {
             let Some(input_row) = rows.input_at(row, tap_row) else {
                 continue;
             };
-            let x_row = columns.input * x_pixel;
-            let dy_row = columns.output * dy_pixel;
-            let (Some(x), Some(dy)) = (
-                self.x.get(input_row * x_row..(input_row + 1) * x_row),
-                self.dy.get(row * dy_row..(row + 1) * dy_row),
-            ) else {
-                return;
-            };
-            for output in outputs.clone() {
-                let at = output * dy_pixel + first * V::COUNT;
-                let Some(dy) = dy.get(at..at + F * V::COUNT) else {
-                    return;
-                };
-                let mut apart = [[0.0; MOST]; R];
-                let x: [V; R] = if side_by_side && inner.contains(&output) {
-                    let column = output * columns.stride + taps[0] - columns.before;
-                    let at = column * x_pixel + channel[0];
-                    let Some(x) = x.get(at..at + R * V::COUNT) else {
-                        return;
-                    };
-                    from_fn(|r| V::load(token, &x[r * V::COUNT..]))
-                } else {
-                    // Padding adds zeros, which changes no bit of a sum: none of them is -0.
-                    for (r, apart) in apart.iter_mut().enumerate() {
-                        if let Some(column) = columns.input_at(output, taps[r])
-                            && let Some(x) = x.get(column * x_pixel + channel[r]..)
-                        {
-                            elementwise::copy(x, &mut apart[..V::COUNT]);
-                        }
-                    }
-                    from_fn(|r| V::load(token, &apart[r]))
-                };
-                let dy: [V; F] = from_fn(|f| V::load(token, &dy[f * V::COUNT..]));
-                for (sums, x) in sums.iter_mut().zip(x) {
-                    for (sum, dy) in sums.iter_mut().zip(dy) {
-                        *sum = sum.add(x.multiply(dy));
+            let x = self.x.get(input_row * x_row..)?.get(..x_row)?;
+            let dy = self.dy.get(row * dy_row..)?.get(..dy_row)?;
+            for output in (outputs.start..inner.start).chain(inner.end..outputs.end) {
+                let dy = dy.get(output * dy_pixel + first * V::COUNT..)?;
+                // Padding adds zeros, which changes no bit of a sum: none of them is -0.
+                let mut values = [[0.0; MOST]; R];
+                for (r, values) in values.iter_mut().enumerate() {
+                    if let Some(column) = columns.input_at(output, taps[r]) {
+                        let x = x.get(column * x_pixel + channel[r]..)?;
+                        elementwise::copy(x, &mut values[..V::COUNT]);
                     }
                 }
+                let x = from_fn(|r| V::load(token, &values[r]));
+                add_products(token, &mut sums, x, dy.get(..F * V::COUNT)?);
+            }
+            if inner.is_empty() {
+                continue;
+            }
+            let column = inner.start * columns.stride + taps[0] - columns.before;
+            let mut x_at = column * x_pixel + channel[0];
+            let mut dy_at = inner.start * dy_pixel + first * V::COUNT;
+            for _ in inner.clone() {
+                let dy = dy.get(dy_at..dy_at + F * V::COUNT)?;
+                let x = x.get(x_at..x_at + R * V::COUNT)?;
+                let x = from_fn(|r| V::load(token, &x[r * V::COUNT..]));
+                add_products(token, &mut sums, x, dy);
+                x_at += step;
+                dy_at += dy_pixel;
             }
         }
         // A copy, for the loops above to keep theirs in registers: these take them from memory.
         let sums: [[V; F]; R] = from_fn(|r| from_fn(|f| sums[r][f]));
         for (r, sums) in sums.iter().enumerate() {
             for (f, sum) in sums.iter().enumerate() {
-                if let Some(dw) = dw.get_mut(r * self.filters + first + f) {
-                    add_lanes(*sum, dw);
-                }
+                add_lanes(*sum, dw.get_mut(r * self.filters + first + f)?);
             }
+        }
+        Some(())
+    }
+}
+
+/// `sums += x · dy`, with a vector of `dy` for each column.
+#[inline(always)]
+fn add_products<V: Lanes, const R: usize, const F: usize>(
+    token: V::Token,
+    sums: &mut [[V; F]; R],
+    x: [V; R],
+    dy: &[f32],
+) {
+    let dy: [V; F] = from_fn(|f| V::load(token, &dy[f * V::COUNT..]));
+    for (sums, x) in sums.iter_mut().zip(x) {
+        for (sum, dy) in sums.iter_mut().zip(dy) {
+            *sum = sum.add(x.multiply(dy));
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use super::{Optimizer, Step, subtract};
 use crate::error::Error;
-use crate::kernels::elementwise::is_finite;
 
 /// `w -= rate · g`: no state.
 ///
@@ -104,7 +103,8 @@ impl Optimizer for Momentum {
 ///
 /// With a constant rate it is [`Momentum`], whose `v` is `-rate · u`. There is no state: `u` lies in the buffer for the gradients, and the
 /// next ones are added to it. [`Trainer::gradients`](crate::Trainer::gradients) are then `u`, and so is what
-/// [`ClipNorm`](super::ClipNorm) clips; a step that ends with an error may leave a part of its gradients in it.
+/// [`ClipNorm`](super::ClipNorm) clips; a step that ends with an error may
+/// leave a part of its gradients in it.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct HeavyBall {
     momentum: f32,
@@ -115,12 +115,7 @@ impl Optimizer for HeavyBall {
 
     fn begin(&self, gradients: &mut [f32]) {
         for u in gradients {
-            // What is not finite would never become finite again.
-            *u = if is_finite(*u) {
-                self.momentum * *u
-            } else {
-                0.0
-            };
+            *u *= self.momentum;
         }
     }
 

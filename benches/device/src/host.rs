@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use device_nets as nets;
-use lightlayers::optim::Momentum;
+use lightlayers::optim::HeavyBall;
 use lightlayers::{Inference, Memory, Model};
 
 pub struct Work {
@@ -30,7 +30,7 @@ pub fn infer<M: Model>(model: M) -> Result<Work, Box<dyn Error>> {
 pub fn train<M: Model>(model: M) -> Result<Work, Box<dyn Error>> {
     let (mut weights, sample) = (weights::<M>(), sample::<M>());
     let mut gradients = vec![0.0; M::NET.trainable_weights()];
-    let mut optimizer_state = vec![0.0; M::NET.optimizer_state::<Momentum>()];
+    let mut optimizer_state = vec![0.0; M::NET.optimizer_state::<HeavyBall>()];
     let mut workspace = vec![0.0; M::NET.training_workspace(1)];
     let memory = Memory {
         weights: &mut weights,

@@ -36,7 +36,7 @@ const BUDGETS: [Budget; 2] = [
     Budget {
         program: "train_sgd",
         title: "SGD training",
-        code: 4_600,
+        code: 4_700,
         network_table: 200,
         stack_frame: 256,
     },

@@ -33,7 +33,7 @@ macro_rules! infer {
 #[macro_export]
 macro_rules! train {
     ($model:ident) => {{
-        use $crate::lightlayers::optim::Momentum;
+        use $crate::lightlayers::optim::HeavyBall;
         use $crate::lightlayers::{Memory, Model, Network};
         use $crate::{device_nets, static_cell::ConstStaticCell};
 
@@ -41,7 +41,7 @@ macro_rules! train {
         static WEIGHTS: ConstStaticCell<[f32; NET.weights()]> = ConstStaticCell::new([0.0; _]);
         static GRADIENTS: ConstStaticCell<[f32; NET.trainable_weights()]> =
             ConstStaticCell::new([0.0; _]);
-        static VELOCITY: ConstStaticCell<[f32; NET.optimizer_state::<Momentum>()]> =
+        static STATE: ConstStaticCell<[f32; NET.optimizer_state::<HeavyBall>()]> =
             ConstStaticCell::new([0.0; _]);
         static WORKSPACE: ConstStaticCell<[f32; NET.training_workspace(1)]> =
             ConstStaticCell::new([0.0; _]);
@@ -49,7 +49,7 @@ macro_rules! train {
         let memory = Memory {
             weights: WEIGHTS.take(),
             gradients: GRADIENTS.take(),
-            optimizer_state: VELOCITY.take(),
+            optimizer_state: STATE.take(),
             workspace: WORKSPACE.take(),
         };
         $crate::train(device_nets::$model, memory, &SAMPLE)

@@ -6,7 +6,7 @@ use core::convert::Infallible;
 
 use lightlayers::dataset::{Dataset, Target};
 use lightlayers::loss::SoftmaxCrossEntropy;
-use lightlayers::optim::{Momentum, Sgd};
+use lightlayers::optim::{HeavyBall, Sgd};
 use lightlayers::paper::{Kind, mnist};
 use lightlayers::{Error, Memory, Model, Network, Rng, Trainer};
 
@@ -43,7 +43,7 @@ const fn convolutions() -> Network {
     net.conv2d(16, 3).relu().max_pool2d(2)
 }
 
-const MOMENTUM: Momentum = match Sgd::momentum(0.9) {
+const MOMENTUM: HeavyBall = match Sgd::heavy_ball(0.9) {
     Ok(momentum) => momentum,
     Err(_) => panic!("not a momentum"),
 };
@@ -93,7 +93,7 @@ const fn fill(values: &mut [f32], rng: &mut Rng, low: f32, high: f32) {
 }
 
 /// A session of training.
-pub type Training<'m, M> = Trainer<'m, M, SoftmaxCrossEntropy, Momentum>;
+pub type Training<'m, M> = Trainer<'m, M, SoftmaxCrossEntropy, HeavyBall>;
 
 /// Stochastic gradient descent with momentum on the weights in `memory`.
 pub fn training<M: Model>(model: M, memory: Memory<'_>) -> Result<Training<'_, M>, Error> {
