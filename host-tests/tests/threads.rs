@@ -1,13 +1,16 @@
-//! One thread and two give the same bits.
+//! One thread and two give the same bits, with all vector instructions.
 //!
 //! Built with the package's feature `parallel`: `cargo test -p host-tests --features parallel`.
 
+use std::convert::Infallible;
+
 use host_tests::session::Buffers;
-use lightlayers::dataset::PackedImages;
+use lightlayers::dataset::{Dataset, PackedImages, Target};
 use lightlayers::loss::SoftmaxCrossEntropy;
 use lightlayers::optim::Adam;
+use lightlayers::paper::{Kind, mnist};
 use lightlayers::schedule::Constant;
-use lightlayers::{Epoch, Network, Plan, Trainer};
+use lightlayers::{Epoch, Network, Plan, Rng, Trainer, Vectors};
 
 /// Wide enough that every product of a minibatch of 64 is worth more than one thread: 64 · 64 · 256 and 64 · 256 · 128
 /// multiply-accumulates.
@@ -45,4 +48,77 @@ fn train(threads: usize) -> Vec<u32> {
 #[test]
 fn one_thread_and_two_give_the_same_bits() {
     assert_eq!(train(1), train(2));
+}
+
+/// Random images of 10 classes, brighter from class to class.
+struct Noise(Vec<f32>);
+
+const PIXELS: usize = 28 * 28;
+
+impl Noise {
+    fn new(images: usize) -> Self {
+        let mut rng = Rng::new(1);
+        let pixel = |i: usize| rng.uniform() * (1 + i / PIXELS % 10) as f32 / 10.0;
+        Self((0..images * PIXELS).map(pixel).collect())
+    }
+}
+
+impl Dataset for Noise {
+    type Error = Infallible;
+
+    fn len(&self) -> usize {
+        self.0.len() / PIXELS
+    }
+
+    fn read(
+        &mut self,
+        index: usize,
+        input: &mut [f32],
+        target: &mut Target<'_>,
+    ) -> Result<(), Infallible> {
+        input.copy_from_slice(&self.0[index * PIXELS..(index + 1) * PIXELS]);
+        target.set_class(index % 10);
+        Ok(())
+    }
+}
+
+const STEPS: usize = 50;
+const BATCH: usize = 32;
+
+fn train_the_papers_network(threads: usize) -> Vec<u32> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.expect("threads start").install(|| {
+        let net = mnist(Kind::Light { rank: 3 });
+        let plan = Plan::new(&net);
+        let mut weights = vec![0.0; net.weights()];
+        net.initialize(&mut weights, 1).expect("as long");
+        let mut buffers = Buffers::new::<Adam>(&net, &weights, BATCH);
+        let loss = SoftmaxCrossEntropy::new();
+        let trainer = Trainer::new(&plan, loss, Adam::new(), buffers.memory());
+        let mut trainer = trainer.expect("buffers fit");
+        let mut data = Noise::new(4 * BATCH);
+        let mut losses = Vec::new();
+        for step in 0..STEPS {
+            let first = step % 4 * BATCH;
+            let metrics = trainer.step(&mut data, first..first + BATCH, 0.001);
+            losses.push(metrics.expect("finite").loss());
+        }
+        assert!(losses[STEPS - 1] < losses[0], "{losses:?}");
+        trainer.weights().iter().map(|w| w.to_bits()).collect()
+    })
+}
+
+#[test]
+fn the_papers_network_has_the_same_bits_with_all_vectors() {
+    let mut results = Vec::new();
+    for vectors in Vectors::available().filter(|vectors| *vectors != Vectors::Plain) {
+        vectors.limit();
+        for threads in [1, 2] {
+            results.push((vectors, threads, train_the_papers_network(threads)));
+        }
+    }
+    let (_, _, expected) = &results[0];
+    for (vectors, threads, weights) in &results {
+        assert!(weights == expected, "{vectors:?}, {threads} threads");
+    }
 }

@@ -3,6 +3,7 @@
 //! Kernels are `[height, width, channels, filters]`. All of these work on one group; the layers' files go over the batch.
 
 use core::array::from_fn;
+use core::ops::Range;
 
 use super::elementwise;
 use super::lanes::{Kernel, Lanes, MOST, add_lanes, run};
@@ -476,33 +477,37 @@ impl WeightGradient<'_> {
             };
             let x = self.x.get(input_row * x_row..)?.get(..x_row)?;
             let dy = self.dy.get(row * dy_row..)?.get(..dy_row)?;
-            for output in (outputs.start..inner.start).chain(inner.end..outputs.end) {
-                let dy = dy.get(output * dy_pixel + first * V::COUNT..)?;
-                // Padding adds zeros, which changes no bit of a sum: none of them is -0.
-                let mut values = [[0.0; MOST]; R];
-                for (r, values) in values.iter_mut().enumerate() {
-                    if let Some(column) = columns.input_at(output, taps[r]) {
-                        let x = x.get(column * x_pixel + channel[r]..)?;
-                        elementwise::copy(x, &mut values[..V::COUNT]);
+            let edge = |columns_of: Range<usize>, sums: &mut [[V; F]; R]| {
+                for output in columns_of {
+                    let dy = dy.get(output * dy_pixel + first * V::COUNT..)?;
+                    // Padding adds zeros, which changes no bit of a sum: none of them is -0.
+                    let mut values = [[0.0; MOST]; R];
+                    for (r, values) in values.iter_mut().enumerate() {
+                        if let Some(column) = columns.input_at(output, taps[r]) {
+                            let x = x.get(column * x_pixel + channel[r]..)?;
+                            elementwise::copy(x, &mut values[..V::COUNT]);
+                        }
                     }
+                    let x = from_fn(|r| V::load(token, &values[r]));
+                    add_products(token, sums, x, dy.get(..F * V::COUNT)?);
                 }
-                let x = from_fn(|r| V::load(token, &values[r]));
-                add_products(token, &mut sums, x, dy.get(..F * V::COUNT)?);
+                Some(())
+            };
+            edge(outputs.start..inner.start, &mut sums)?;
+            if !inner.is_empty() {
+                let column = inner.start * columns.stride + taps[0] - columns.before;
+                let mut x_at = column * x_pixel + channel[0];
+                let mut dy_at = inner.start * dy_pixel + first * V::COUNT;
+                for _ in inner.clone() {
+                    let dy = dy.get(dy_at..dy_at + F * V::COUNT)?;
+                    let x = x.get(x_at..x_at + R * V::COUNT)?;
+                    let x = from_fn(|r| V::load(token, &x[r * V::COUNT..]));
+                    add_products(token, &mut sums, x, dy);
+                    x_at += step;
+                    dy_at += dy_pixel;
+                }
             }
-            if inner.is_empty() {
-                continue;
-            }
-            let column = inner.start * columns.stride + taps[0] - columns.before;
-            let mut x_at = column * x_pixel + channel[0];
-            let mut dy_at = inner.start * dy_pixel + first * V::COUNT;
-            for _ in inner.clone() {
-                let dy = dy.get(dy_at..dy_at + F * V::COUNT)?;
-                let x = x.get(x_at..x_at + R * V::COUNT)?;
-                let x = from_fn(|r| V::load(token, &x[r * V::COUNT..]));
-                add_products(token, &mut sums, x, dy);
-                x_at += step;
-                dy_at += dy_pixel;
-            }
+            edge(inner.end..outputs.end, &mut sums)?;
         }
         // A copy, for the loops above to keep theirs in registers: these take them from memory.
         let sums: [[V; F]; R] = from_fn(|r| from_fn(|f| sums[r][f]));

@@ -164,28 +164,42 @@ pub(crate) trait Kernel {
 pub(crate) fn run(lanes: usize, kernel: impl Kernel) {
     #[cfg(feature = "std")]
     if lanes > 1 {
-        return run_vector(lanes, kernel);
+        return run_vector::<false>(lanes, kernel);
     }
     let _ = lanes;
     kernel.run::<[f32; 1]>(());
 }
 
+/// The same for the lanes that [`across_channels`] gives.
+#[inline(always)]
+pub(crate) fn run_across_channels(lanes: usize, kernel: impl Kernel) {
+    #[cfg(feature = "std")]
+    if lanes > 1 {
+        return run_vector::<true>(lanes, kernel);
+    }
+    let _ = lanes;
+    kernel.run::<[f32; 1]>(());
+}
+
+/// No group has `EIGHT` samples.
 #[cfg(feature = "std")]
-fn run_vector(lanes: usize, kernel: impl Kernel) {
-    use fearless_simd::{Simd, dispatch, f32x4, f32x16};
+fn run_vector<const EIGHT: bool>(lanes: usize, kernel: impl Kernel) {
+    use fearless_simd::{Simd, dispatch, f32x4, f32x8, f32x16};
 
     #[inline(always)]
-    fn on<S: Simd>(simd: S, lanes: usize, kernel: impl Kernel) {
+    fn on<S: Simd, const EIGHT: bool>(simd: S, lanes: usize, kernel: impl Kernel) {
         match lanes {
             16 => kernel.run::<f32x16<S>>(simd),
+            8 if EIGHT => kernel.run::<f32x8<S>>(simd),
             _ => kernel.run::<f32x4<S>>(simd),
         }
     }
 
     match super::vectors::level() {
-        Some(level) => dispatch!(level, simd => on(simd, lanes, kernel)),
+        Some(level) => dispatch!(level, simd => on::<_, EIGHT>(simd, lanes, kernel)),
         None => match lanes {
             16 => kernel.run::<[f32; 16]>(()),
+            8 if EIGHT => kernel.run::<[f32; 8]>(()),
             _ => kernel.run::<[f32; 4]>(()),
         },
     }
@@ -197,7 +211,7 @@ fn run_vector(lanes: usize, kernel: impl Kernel) {
 pub(crate) fn across_channels(lanes: usize, channels: usize) -> (usize, usize) {
     #[cfg(feature = "std")]
     if lanes == 1 {
-        let lanes = [16, 4].into_iter().find(|lanes| channels % lanes == 0);
+        let lanes = [16, 8, 4].into_iter().find(|lanes| channels % lanes == 0);
         let lanes = lanes.unwrap_or(1);
         return (lanes, channels / lanes);
     }

@@ -15,7 +15,7 @@ use super::conv2d::add_pixels;
 use super::{Call, Mode, Needs, Tensors, Until};
 use crate::error::BuildError;
 use crate::kernels::elementwise;
-use crate::kernels::lanes::{Group, across_channels, groups, run};
+use crate::kernels::lanes::{Group, across_channels, groups, run, run_across_channels};
 use crate::kernels::normalization::{
     AddNormalized, AddSquares, Normalize, NormalizeBackward, ScaleChannels,
 };
@@ -175,7 +175,7 @@ fn multiply(a: &[f32], b: &[f32], product: &mut [f32]) {
 fn normalize(call: Call<'_>, y: &mut [f32], (mean, scale, shift): (&[f32], &[f32], &[f32])) {
     each(call, y, |group, y| {
         let (lanes, _) = across_channels(group.lanes, mean.len());
-        run(
+        run_across_channels(
             lanes,
             Normalize {
                 single: group.lanes == 1,

@@ -11,7 +11,7 @@
 
 use super::{Call, WindowSize};
 use crate::error::BuildError;
-use crate::kernels::lanes::{across_channels, run};
+use crate::kernels::lanes::{across_channels, run_across_channels};
 use crate::kernels::pooling::{AverageBackward, AverageForward, MaxBackward, MaxForward};
 use crate::kernels::threads::{each_group, each_group_of_two};
 use crate::shape::Shape;
@@ -64,7 +64,7 @@ pub(super) fn max_forward(
     let outputs = [(y, output.len()), (saved, saved_len)];
     each_group_of_two(call.batch, input.len(), outputs, |group, y, saved| {
         let (lanes, channels) = across_channels(group.lanes, input.channels as usize);
-        run(
+        run_across_channels(
             lanes,
             MaxForward {
                 window: window.between(input, output),
@@ -87,7 +87,7 @@ pub(super) fn max_backward(
     let (input, output) = (call.layer.input, call.layer.output);
     each_group(call.batch, input.len(), input.len(), dx, |group, dx| {
         let (lanes, channels) = across_channels(group.lanes, input.channels as usize);
-        run(
+        run_across_channels(
             lanes,
             MaxBackward {
                 window: window.between(input, output),
@@ -104,7 +104,7 @@ pub(super) fn average_forward(call: Call<'_>, window: WindowSize, x: &[f32], y: 
     let (input, output) = (call.layer.input, call.layer.output);
     each_group(call.batch, output.len(), input.len(), y, |group, y| {
         let (lanes, channels) = across_channels(group.lanes, input.channels as usize);
-        run(
+        run_across_channels(
             lanes,
             AverageForward {
                 window: window.between(input, output),
@@ -120,7 +120,7 @@ pub(super) fn average_backward(call: Call<'_>, window: WindowSize, dy: &[f32], d
     let (input, output) = (call.layer.input, call.layer.output);
     each_group(call.batch, input.len(), input.len(), dx, |group, dx| {
         let (lanes, channels) = across_channels(group.lanes, input.channels as usize);
-        run(
+        run_across_channels(
             lanes,
             AverageBackward {
                 window: window.between(input, output),
