@@ -6,7 +6,7 @@ use core::array::from_fn;
 use core::ops::Range;
 
 use super::elementwise;
-use super::lanes::{Kernel, Lanes, MOST, add_lanes, run};
+use super::lanes::{Kernel, Lanes, MOST, add_lanes, load_nth, run};
 use super::window::{Axis, Window};
 
 /// `y = bias + x * w`.
@@ -308,7 +308,7 @@ impl Sweep<'_> {
                 }
                 match self.weights {
                     Weights::Forward => {
-                        let weights = w.chunks_exact(self.target_channels);
+                        let weights = w.chunks_exact(self.target_channels.max(1));
                         let weights = weights.map(|row| row.get(first..)?.first_chunk().copied());
                         accumulate(token, &mut sums, sources, len, weights);
                     }
@@ -485,7 +485,7 @@ impl WeightGradient<'_> {
                     for (r, values) in values.iter_mut().enumerate() {
                         if let Some(column) = columns.input_at(output, taps[r]) {
                             let x = x.get(column * x_pixel + channel[r]..)?;
-                            elementwise::copy(x, &mut values[..V::COUNT]);
+                            elementwise::copy(x, values.get_mut(..V::COUNT)?);
                         }
                     }
                     let x = from_fn(|r| V::load(token, &values[r]));
@@ -501,7 +501,7 @@ impl WeightGradient<'_> {
                 for _ in inner.clone() {
                     let dy = dy.get(dy_at..dy_at + F * V::COUNT)?;
                     let x = x.get(x_at..x_at + R * V::COUNT)?;
-                    let x = from_fn(|r| V::load(token, &x[r * V::COUNT..]));
+                    let x = from_fn(|r| load_nth(token, x, r));
                     add_products(token, &mut sums, x, dy);
                     x_at += step;
                     dy_at += dy_pixel;
@@ -528,7 +528,7 @@ fn add_products<V: Lanes, const R: usize, const F: usize>(
     x: [V; R],
     dy: &[f32],
 ) {
-    let dy: [V; F] = from_fn(|f| V::load(token, &dy[f * V::COUNT..]));
+    let dy: [V; F] = from_fn(|f| load_nth(token, dy, f));
     for (sums, x) in sums.iter_mut().zip(x) {
         for (sum, dy) in sums.iter_mut().zip(dy) {
             *sum = sum.add(x.multiply(dy));

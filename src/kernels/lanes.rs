@@ -154,6 +154,28 @@ vector_lanes!(f32x8, 8);
 #[cfg(feature = "std")]
 vector_lanes!(f32x16, 16);
 
+/// The `at`-th value of each lane in a row of them. Without the panic of an index, which is not linked then.
+#[inline(always)]
+pub(crate) fn load_nth<V: Lanes>(token: V::Token, values: &[f32], at: usize) -> V {
+    V::load(token, values.get(at * V::COUNT..).unwrap_or_default())
+}
+
+/// The parts of `len` values of two tensors that belong together. Zipped chunks would link the panic of a division by 0.
+#[inline(always)]
+pub(crate) fn parts<'a, A, B>(
+    a: &'a [A],
+    b: &'a [B],
+    len: usize,
+) -> impl Iterator<Item = (&'a [A], &'a [B])> {
+    let mut rest = (a, b);
+    core::iter::from_fn(move || {
+        let (first, others) = rest.0.split_at_checked(len)?;
+        let (second, other_others) = rest.1.split_at_checked(len)?;
+        rest = (others, other_others);
+        Some((first, second))
+    })
+}
+
 /// Arithmetic on one group, for any number of lanes.
 pub(crate) trait Kernel {
     fn run<V: Lanes>(self, token: V::Token);

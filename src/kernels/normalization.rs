@@ -2,7 +2,7 @@
 
 use core::array::from_fn;
 
-use super::lanes::{Kernel, Lanes, add_lanes};
+use super::lanes::{Kernel, Lanes, add_lanes, load_nth};
 
 /// `sum += Σ x` over the pixels. Order: as the gradients of a convolution's weights.
 pub(crate) struct AddPixels<'a> {
@@ -142,7 +142,7 @@ fn sum_block<V: Lanes, K: Copy, const T: usize, const C: usize>(
             break;
         }
         for (c, (sum, constants)) in sums.iter_mut().zip(constants).enumerate() {
-            let values = values.map(|values| V::load(token, &values[c * V::COUNT..]));
+            let values = values.map(|values| load_nth(token, values, c));
             *sum = sum.add(term(constants, values));
         }
     }
@@ -168,7 +168,7 @@ impl Kernel for Normalize<'_> {
         let lanes = if self.single { 1 } else { V::COUNT };
         let constant = |values: &[f32], at: usize| {
             if self.single {
-                V::load(token, &values[at * V::COUNT..])
+                load_nth(token, values, at)
             } else {
                 V::splat(token, value(values, at))
             }
@@ -200,15 +200,15 @@ impl Kernel for NormalizeBackward<'_> {
     #[inline(always)]
     fn run<V: Lanes>(self, token: V::Token) {
         let pixel = (self.mean.len() * V::COUNT).max(1);
-        let pixels = self.x.chunks_exact(pixel);
-        for (x, gradient) in pixels.zip(self.gradient.chunks_exact_mut(pixel)) {
-            let values = x
-                .chunks_exact(V::COUNT)
-                .zip(gradient.chunks_exact_mut(V::COUNT));
+        let mut pixels = self.x.chunks_exact(pixel);
+        for gradient in self.gradient.chunks_exact_mut(pixel) {
+            let x = pixels.next().unwrap_or_default();
             let constants = self.mean.iter().zip(self.mean_gradient);
             let constants = constants.zip(self.slope.iter().zip(self.scale));
-            for ((x, gradient), ((mean, mean_gradient), (slope, scale))) in values.zip(constants) {
-                let along = V::load(token, x)
+            let values = gradient.chunks_exact_mut(V::COUNT).enumerate();
+            for ((at, gradient), ((mean, mean_gradient), (slope, scale))) in values.zip(constants) {
+                let x: V = load_nth(token, x, at);
+                let along = x
                     .subtract(V::splat(token, *mean))
                     .multiply(V::splat(token, *slope));
                 V::load(token, gradient)

@@ -1,6 +1,6 @@
 //! Pooling of groups of images (see [`super::lanes`]).
 
-use super::lanes::{Kernel, Lanes, MOST};
+use super::lanes::{Kernel, Lanes, MOST, load_nth, parts};
 use super::window::Window;
 
 /// The largest value under each window, the first of equal ones; `taps` takes its place in the window, unless it is empty.
@@ -60,7 +60,7 @@ impl MaxForward<'_> {
             };
             let tap = V::splat(token, tap as f32);
             for (c, (best, place)) in best.iter_mut().zip(&mut place).enumerate() {
-                let x = V::load(token, &x[c * V::COUNT..]);
+                let x: V = load_nth(token, x, c);
                 *place = x.where_greater(*best, tap, *place);
                 *best = best.maximum(x);
             }
@@ -103,11 +103,7 @@ impl Kernel for MaxBackward<'_> {
             return self.scatter();
         }
         let zero = V::splat(token, 0.0);
-        let windows = self
-            .dy
-            .chunks_exact(pixel)
-            .zip(self.taps.chunks_exact(pixel));
-        for (at, (dy, taps)) in windows.enumerate() {
+        for (at, (dy, taps)) in parts(self.dy, self.taps, pixel).enumerate() {
             under(self.window, (at / columns, at % columns), |input, tap| {
                 let dx = self.dx.get_mut(input * pixel..(input + 1) * pixel);
                 let (Some(dx), tap) = (dx, tap as f32) else {
@@ -137,8 +133,7 @@ impl MaxBackward<'_> {
     fn scatter(self) {
         let Window { rows, columns } = self.window;
         let channels = self.channels.max(1);
-        let windows = self.dy.chunks_exact(channels);
-        for (at, (dy, taps)) in windows.zip(self.taps.chunks_exact(channels)).enumerate() {
+        for (at, (dy, taps)) in parts(self.dy, self.taps, channels).enumerate() {
             let (row, column) = (at / columns.output.max(1), at % columns.output.max(1));
             for (channel, (dy, tap)) in dy.iter().zip(taps).enumerate() {
                 let tap = usize::from(*tap);
@@ -359,11 +354,7 @@ impl Kernel for GlobalMaxBackward<'_> {
     fn run<V: Lanes>(self, _: V::Token) {
         self.dx.fill(0.0);
         let channels = self.channels.max(1);
-        let samples = self
-            .dy
-            .chunks_exact(channels)
-            .zip(self.places.chunks_exact(channels));
-        for (lane, (dy, places)) in samples.enumerate() {
+        for (lane, (dy, places)) in parts(self.dy, self.places, channels).enumerate() {
             for (channel, (dy, place)) in dy.iter().zip(places).enumerate() {
                 let at = (*place as usize * channels + channel) * V::COUNT + lane;
                 if let Some(dx) = self.dx.get_mut(at) {

@@ -1,0 +1,5 @@
+//! Stochastic gradient descent of a network of images.
+#![no_std]
+#![no_main]
+
+size_firmware::train!(Images);
