@@ -182,6 +182,18 @@ enum Weights {
 const PIXELS: usize = 4;
 const CHANNELS: usize = 4;
 
+/// Blocks of 2 channels, and of 3 weights, have code of their own. On a chip, where flash is short, smaller ones take their place.
+const MANY_BLOCKS: bool = cfg!(feature = "std");
+
+/// How many of the channels that are left are worked on next.
+const fn block_len(rest: usize) -> usize {
+    match rest {
+        CHANNELS.. => CHANNELS,
+        2 if !MANY_BLOCKS => 1,
+        _ => rest,
+    }
+}
+
 /// What stands for the channels of a pixel of padding.
 static PADDING: [f32; PADDING_LEN] = [0.0; PADDING_LEN];
 const PADDING_LEN: usize = if cfg!(feature = "std") { 1 << 12 } else { 64 };
@@ -238,13 +250,15 @@ impl Sweep<'_> {
             let done = match rest {
                 4.. => self.block::<V, P, CHANNELS>(token, target, at, source_row, source_column),
                 3 => self.block::<V, P, 3>(token, target, at, source_row, source_column),
-                2 => self.block::<V, P, 2>(token, target, at, source_row, source_column),
+                2 if MANY_BLOCKS => {
+                    self.block::<V, P, 2>(token, target, at, source_row, source_column)
+                }
                 _ => self.block::<V, P, 1>(token, target, at, source_row, source_column),
             };
             if done.is_none() {
                 return;
             }
-            first += rest.min(CHANNELS);
+            first += block_len(rest);
         }
     }
 
@@ -402,8 +416,9 @@ impl Kernel for WeightGradient<'_> {
             // Rather 3 + 3 + 3 than 4 + 4 + 1.
             let count = match rest {
                 ..3 => 1,
-                3 => 3,
-                _ if matches!(rest % CHANNELS, 1 | 2) => 3,
+                3 if MANY_BLOCKS => 3,
+                3 => 1,
+                _ if MANY_BLOCKS && matches!(rest % CHANNELS, 1 | 2) => 3,
                 _ => CHANNELS,
             };
             let Some(dw) = dw.get_mut(row * filters..(row + count) * filters) else {
@@ -411,7 +426,7 @@ impl Kernel for WeightGradient<'_> {
             };
             match count {
                 CHANNELS => self.filters::<V, CHANNELS>(token, place, dw),
-                3 => self.filters::<V, 3>(token, place, dw),
+                3 if MANY_BLOCKS => self.filters::<V, 3>(token, place, dw),
                 _ => self.filters::<V, 1>(token, place, dw),
             }
             row += count;
@@ -433,13 +448,13 @@ impl WeightGradient<'_> {
             let done = match rest {
                 4.. => self.block::<V, R, CHANNELS>(token, place, first, dw),
                 3 => self.block::<V, R, 3>(token, place, first, dw),
-                2 => self.block::<V, R, 2>(token, place, first, dw),
+                2 if MANY_BLOCKS => self.block::<V, R, 2>(token, place, first, dw),
                 _ => self.block::<V, R, 1>(token, place, first, dw),
             };
             if done.is_none() {
                 return;
             }
-            first += rest.min(CHANNELS);
+            first += block_len(rest);
         }
     }
 

@@ -43,14 +43,14 @@ const BUDGETS: [Budget; 4] = [
     Budget {
         program: "infer_images",
         title: "inference, every layer of images",
-        code: 18_500,
+        code: 17_000,
         network_table: 1_700,
         stack_frame: 700,
     },
     Budget {
         program: "train_images",
         title: "SGD training, every layer of images",
-        code: 55_000,
+        code: 43_500,
         network_table: 1_800,
         stack_frame: 800,
     },
