@@ -8,9 +8,11 @@
 
 mod clock;
 pub mod digits;
+pub mod enlarge;
 mod learn;
 pub mod memory;
+pub mod personal;
 pub mod same_bits;
 
-pub use clock::Clock;
+pub use clock::{Clock, Counter};
 pub use learn::{Board, Course, Event, Failure, Outcome, learn};
