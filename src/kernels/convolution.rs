@@ -3,7 +3,6 @@
 //! Kernels are `[height, width, channels, filters]`. All of these work on one group; the layers' files go over the batch.
 
 use core::array::from_fn;
-use core::ops::Range;
 
 use super::elementwise;
 use super::lanes::{Kernel, Lanes, MOST, add_lanes, load_nth, run};
@@ -492,8 +491,10 @@ impl WeightGradient<'_> {
             };
             let x = self.x.get(input_row * x_row..)?.get(..x_row)?;
             let dy = self.dy.get(row * dy_row..)?.get(..dy_row)?;
-            let edge = |columns_of: Range<usize>, sums: &mut [[V; F]; R]| {
-                for output in columns_of {
+            // One after the other, as the columns lie.
+            let sides = [outputs.start..inner.start, inner.end..outputs.end];
+            for (side, edge) in sides.into_iter().enumerate() {
+                for output in edge {
                     let dy = dy.get(output * dy_pixel + first * V::COUNT..)?;
                     // Padding adds zeros, which changes no bit of a sum: none of them is -0.
                     let mut values = [[0.0; MOST]; R];
@@ -504,12 +505,11 @@ impl WeightGradient<'_> {
                         }
                     }
                     let x = from_fn(|r| V::load(token, &values[r]));
-                    add_products(token, sums, x, dy.get(..F * V::COUNT)?);
+                    add_products(token, &mut sums, x, dy.get(..F * V::COUNT)?);
                 }
-                Some(())
-            };
-            edge(outputs.start..inner.start, &mut sums)?;
-            if !inner.is_empty() {
+                if side > 0 || inner.is_empty() {
+                    continue;
+                }
                 let column = inner.start * columns.stride + taps[0] - columns.before;
                 let mut x_at = column * x_pixel + channel[0];
                 let mut dy_at = inner.start * dy_pixel + first * V::COUNT;
@@ -522,7 +522,6 @@ impl WeightGradient<'_> {
                     dy_at += dy_pixel;
                 }
             }
-            edge(inner.end..outputs.end, &mut sums)?;
         }
         // A copy, for the loops above to keep theirs in registers: these take them from memory.
         let sums: [[V; F]; R] = from_fn(|r| from_fn(|f| sums[r][f]));

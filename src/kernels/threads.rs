@@ -65,7 +65,10 @@ pub(crate) fn each_group_of_two(
     piece: impl Fn(Group, &mut [f32], &mut [f32]) + Sync,
 ) {
     #[cfg(feature = "parallel")]
-    if batch * multiply_accumulates > WORTH && rayon::current_num_threads() > 1 {
+    if batch * multiply_accumulates > WORTH
+        && groups(batch).nth(1).is_some()
+        && rayon::current_num_threads() > 1
+    {
         let parts =
             groups(batch).map(|group| (group, group.lanes * first_len, group.lanes * second_len));
         return spawn_pairs(first, second, parts, piece);
@@ -79,7 +82,7 @@ pub(crate) fn each_group_of_two(
 
 /// Values that are worth a thread's start where each of them takes little work.
 #[cfg(feature = "parallel")]
-const WORTH_VALUES: usize = 1 << 14;
+const WORTH_VALUES: usize = 1 << 16;
 
 /// Calls `piece` with parts of two tensors that belong together, `row` elements of the one and `other_row` of the other, on as many
 /// threads as they are worth. The other one may be shorter, or empty.
