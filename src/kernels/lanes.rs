@@ -233,7 +233,9 @@ fn run_vector<const EIGHT: bool>(lanes: usize, kernel: impl Kernel) {
 pub(crate) fn across_channels(lanes: usize, channels: usize) -> (usize, usize) {
     #[cfg(feature = "std")]
     if lanes == 1 {
-        let lanes = [16, 8, 4].into_iter().find(|lanes| channels % lanes == 0);
+        let lanes = [16, 8, 4]
+            .into_iter()
+            .find(|lanes| channels.is_multiple_of(*lanes));
         let lanes = lanes.unwrap_or(1);
         return (lanes, channels / lanes);
     }
