@@ -194,6 +194,20 @@ fn conv2d() {
     );
 }
 
+/// More channels than a kernel has zeros to put in the place of padding, for a group of 16 samples and for a single one.
+#[test]
+fn conv2d_of_many_channels() {
+    let start = Network::input(3, 3, 300);
+    let batches = [1, 16, 17];
+    let errors = batches.map(|batch| check("conv2d", start, batch, |net| net.conv2d(2, 3)));
+    report("conv2d of many channels", errors);
+
+    // Its gradient gathers from as many.
+    let start = Network::input(3, 3, 2);
+    let errors = batches.map(|batch| check("conv2d", start, batch, |net| net.conv2d(300, 3)));
+    report("conv2d of many filters", errors);
+}
+
 #[test]
 fn light_conv2d() {
     check_windows(

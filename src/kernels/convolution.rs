@@ -297,7 +297,7 @@ impl Sweep<'_> {
             };
             let source = self.source.get(source_row * row_len..)?;
             let source = source.get(..row_len)?;
-            for run in 0..runs {
+            'runs: for run in 0..runs {
                 let tap = tap_row * self.taps.1 + run;
                 let w = self.w.get(tap * tap_len..)?.get(..taps * tap_len)?;
                 let mut sources: [&[f32]; P] = [&[]; P];
@@ -310,12 +310,13 @@ impl Sweep<'_> {
                         *values = source.get(..len)?;
                     }
                 } else {
-                    let padding = PADDING.get(..len)?;
                     for (p, values) in sources.iter_mut().enumerate() {
-                        // Pixels of padding add zeros, which changes no bit of a sum: none of them is -0.
                         *values = match source_column(column + p, run) {
                             Some(column) => source.get(column * pixel..)?.get(..len)?,
-                            None => padding,
+                            // It would add nothing, and may have more channels than there are zeros.
+                            None if P == 1 => continue 'runs,
+                            // Pixels of padding add zeros, which changes no bit of a sum: none of them is -0.
+                            None => PADDING.get(..len)?,
                         };
                     }
                 }
