@@ -103,8 +103,7 @@ impl Optimizer for Momentum {
 ///
 /// With a constant rate it is [`Momentum`], whose `v` is `-rate · u`. There is no state: `u` lies in the buffer for the gradients, and the
 /// next ones are added to it. [`Trainer::gradients`](crate::Trainer::gradients) are then `u`, and so is what
-/// [`ClipNorm`](super::ClipNorm) clips; a step that ends with an error may
-/// leave a part of its gradients in it.
+/// [`ClipNorm`](super::ClipNorm) clips; a step that ends with an error may leave a part of its gradients in it.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct HeavyBall {
     momentum: f32,
