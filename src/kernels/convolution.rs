@@ -53,9 +53,9 @@ impl Forward<'_> {
         #[cfg(feature = "std")]
         if lanes == 1
             && let Some(level) = super::vectors::level()
-            && super::single_image::fits(&self)
+            && let Some(strip) = super::single_image::Strip::new(&self)
         {
-            return super::single_image::forward(level, self);
+            return super::single_image::forward(level, strip, self);
         }
         run(lanes, self);
     }
@@ -297,7 +297,11 @@ impl Sweep<'_> {
             };
             let source = self.source.get(source_row * row_len..)?;
             let source = source.get(..row_len)?;
-            'runs: for run in 0..runs {
+            for run in 0..runs {
+                // A single pixel may have more channels than there are zeros for padding.
+                if P == 1 && source_column(column, run).is_none() {
+                    continue;
+                }
                 let tap = tap_row * self.taps.1 + run;
                 let w = self.w.get(tap * tap_len..)?.get(..taps * tap_len)?;
                 let mut sources: [&[f32]; P] = [&[]; P];
@@ -311,11 +315,9 @@ impl Sweep<'_> {
                     }
                 } else {
                     for (p, values) in sources.iter_mut().enumerate() {
+                        // Pixels of padding add zeros, which changes no bit of a sum: none of them is -0.
                         *values = match source_column(column + p, run) {
                             Some(column) => source.get(column * pixel..)?.get(..len)?,
-                            // It would add nothing, and may have more channels than there are zeros.
-                            None if P == 1 => continue 'runs,
-                            // Pixels of padding add zeros, which changes no bit of a sum: none of them is -0.
                             None => PADDING.get(..len)?,
                         };
                     }

@@ -9,7 +9,7 @@ use core::array::from_fn;
 
 use fearless_simd::{Level, Simd, SimdBase, dispatch, f32x4, f32x8, f32x16};
 
-use super::convolution::{Finish, Forward};
+use super::convolution::Forward;
 use super::lanes::Lanes;
 use super::window::{Axis, Window};
 
@@ -26,7 +26,7 @@ const PIXELS: usize = 8;
 const MOST_PIXELS: usize = 4 * 16;
 
 /// Where the rows of an image lie in a strip.
-struct Strip {
+pub(super) struct Strip {
     window: Window,
     channels: usize,
     filters: usize,
@@ -50,7 +50,7 @@ fn reach(axis: Axis) -> usize {
 
 impl Strip {
     /// None if windows do not slide by 1, or not even one row fits.
-    fn new(work: &Forward<'_>) -> Option<Self> {
+    pub(super) fn new(work: &Forward<'_>) -> Option<Self> {
         let Window { rows, columns } = work.window;
         if (rows.stride, columns.stride) != (1, 1) || work.channels * work.filters == 0 {
             return None;
@@ -88,7 +88,7 @@ impl Strip {
         }
     }
 
-    /// Calls `store` with each of the pixels `start..end` of the strip that is an output: its place among them, and its index in the
+    /// Calls `store` with each of `count` pixels of the strip, from `start` on, that is an output: its place among them, and its index in the
     /// image.
     #[inline(always)]
     fn outputs(
@@ -117,20 +117,12 @@ impl Strip {
     }
 }
 
-/// Whether [`forward`] can do it.
-pub(super) fn fits(work: &Forward<'_>) -> bool {
-    Strip::new(work).is_some()
-}
-
-pub(super) fn forward(level: Level, work: Forward<'_>) {
-    dispatch!(level, simd => on(simd, work));
+pub(super) fn forward(level: Level, strip: Strip, work: Forward<'_>) {
+    dispatch!(level, simd => on(simd, strip, work));
 }
 
 #[inline(always)]
-fn on<S: Simd>(simd: S, work: Forward<'_>) {
-    let Some(strip) = Strip::new(&work) else {
-        return;
-    };
+fn on<S: Simd>(simd: S, strip: Strip, work: Forward<'_>) {
     match (S::f32s::LEN, work.filters) {
         (16, 16..) => across_filters::<f32x16<S>>(simd, strip, work),
         (8.., MANY..) => across_filters::<f32x8<S>>(simd, strip, work),
@@ -220,7 +212,7 @@ fn filter_sums<V: Lanes>(
 }
 
 #[inline(always)]
-fn across_pixels<V: Lanes>(token: V::Token, strip: Strip, work: Forward<'_>) {
+fn across_pixels<V: Lanes>(token: V::Token, strip: Strip, mut work: Forward<'_>) {
     let channels = strip.channels;
     let mut values = [0.0; STRIP];
     each_strip(&strip, |first_row| {
@@ -241,38 +233,10 @@ fn across_pixels<V: Lanes>(token: V::Token, strip: Strip, work: Forward<'_>) {
         while first < strip.filters {
             let place = (first_row, first);
             first += match strip.filters - first {
-                1 => filter_block::<V, 1, 4>(
-                    token,
-                    &strip,
-                    &values,
-                    &mut *work.y,
-                    (work.w, work.bias, work.finish),
-                    place,
-                ),
-                2 => filter_block::<V, 2, 4>(
-                    token,
-                    &strip,
-                    &values,
-                    &mut *work.y,
-                    (work.w, work.bias, work.finish),
-                    place,
-                ),
-                3 => filter_block::<V, 3, 3>(
-                    token,
-                    &strip,
-                    &values,
-                    &mut *work.y,
-                    (work.w, work.bias, work.finish),
-                    place,
-                ),
-                _ => filter_block::<V, 4, 2>(
-                    token,
-                    &strip,
-                    &values,
-                    &mut *work.y,
-                    (work.w, work.bias, work.finish),
-                    place,
-                ),
+                1 => filter_block::<V, 1, 4>(token, &strip, &values, &mut work, place),
+                2 => filter_block::<V, 2, 4>(token, &strip, &values, &mut work, place),
+                3 => filter_block::<V, 3, 3>(token, &strip, &values, &mut work, place),
+                _ => filter_block::<V, 4, 2>(token, &strip, &values, &mut work, place),
             };
         }
     });
@@ -284,10 +248,10 @@ fn filter_block<V: Lanes, const F: usize, const N: usize>(
     token: V::Token,
     strip: &Strip,
     values: &[f32],
-    y: &mut [f32],
-    (w, bias, finish): (&[f32], &[f32], Finish),
+    work: &mut Forward<'_>,
     (first_row, first): (usize, usize),
 ) -> usize {
+    let (w, bias, finish) = (work.w, work.bias, work.finish);
     let Window { rows, columns } = strip.window;
     let count = N * V::COUNT;
     for start in (0..strip.pixels()).step_by(count) {
@@ -320,7 +284,7 @@ fn filter_block<V: Lanes, const F: usize, const N: usize>(
             }
         }
         strip.outputs(first_row, start, count, |i, pixel| {
-            let y = &mut y[pixel * strip.filters + first..][..F];
+            let y = &mut work.y[pixel * strip.filters + first..][..F];
             for (y, buffer) in y.iter_mut().zip(&buffer) {
                 *y = buffer[i];
             }
