@@ -197,6 +197,12 @@ pub enum Buffer {
     FoldedWeights,
     /// The classes of a confusion matrix.
     ConfusionMatrix,
+    /// The weights of a quantized network, in words.
+    QuantizedWeights,
+    /// The quantizations, ranges or errors of the tensors of a network.
+    Quantizations,
+    /// The bins of histograms, an even number for each tensor.
+    Histograms,
 }
 
 impl fmt::Display for Buffer {
@@ -211,6 +217,9 @@ impl fmt::Display for Buffer {
             Self::StoredWeights => "stored weights",
             Self::FoldedWeights => "folded weights",
             Self::ConfusionMatrix => "confusion matrix",
+            Self::QuantizedWeights => "quantized weights",
+            Self::Quantizations => "tensors of the network",
+            Self::Histograms => "histograms",
         })
     }
 }
@@ -292,6 +301,15 @@ pub enum Error<D = Infallible> {
         /// The index.
         found: usize,
     },
+    /// A layer cannot be quantized.
+    Unquantizable {
+        /// Its index in the network.
+        layer: usize,
+        /// The layer.
+        name: &'static str,
+        /// Why, or what to do.
+        why: &'static str,
+    },
     /// The memory plan does not fit its buffers: a custom layer changed its sizes.
     Plan,
     /// The data set could not be read.
@@ -365,6 +383,7 @@ impl Error {
                 found,
             },
             Self::Index { len, found } => Error::Index { len, found },
+            Self::Unquantizable { layer, name, why } => Error::Unquantizable { layer, name, why },
             Self::Plan => Error::Plan,
             Self::Dataset(none) => match none {},
         }
@@ -439,6 +458,9 @@ impl<D: fmt::Display> fmt::Display for Error<D> {
             ),
             Self::Index { len, found } => {
                 write!(f, "expected a sample index below {len}, found {found}")
+            }
+            Self::Unquantizable { layer, name, why } => {
+                write!(f, "layer {layer}, {name}: cannot be quantized; {why}")
             }
             Self::Plan => f.write_str("a custom layer asked for other sizes than were planned"),
             Self::Dataset(error) => write!(f, "data set: {error}"),

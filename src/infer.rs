@@ -3,7 +3,8 @@
 use crate::error::{Buffer, BuildError, Error};
 use crate::kernels::lanes;
 use crate::layers::Mode;
-use crate::plan::Graph;
+use crate::network::Layer;
+use crate::plan::{Graph, Sizes};
 use crate::workspace::{Passes, Source, Workspace, output_place};
 
 /// Runs a trained network.
@@ -62,6 +63,24 @@ impl<'m, G: Graph> Inference<'m, G> {
     ///
     /// [`Error::Length`] if `input` is not one image, or a whole number of vectors, at least one and at most the workspace's.
     pub fn run(&mut self, input: &[f32]) -> Result<&[f32], Error> {
+        self.observe(input, |_, _| {})
+    }
+
+    pub(crate) fn graph(&self) -> &G {
+        &self.graph
+    }
+
+    pub(crate) fn sizes(&self) -> Sizes {
+        self.graph.sizes()
+    }
+
+    /// As [`run`](Self::run), calling `observe` with the layers, and the index and the output of each of them when it has run.
+    #[inline(always)]
+    pub(crate) fn observe(
+        &mut self,
+        input: &[f32],
+        mut observe: impl FnMut(&[Layer], (usize, &[f32])),
+    ) -> Result<&[f32], Error> {
         let sizes = self.graph.sizes();
         let most = match sizes.input_image {
             Some(_) => 1,
@@ -81,7 +100,14 @@ impl<'m, G: Graph> Inference<'m, G> {
         let slots = self.graph.inference_slots();
         let source = Source::Outside(input);
         passes
-            .forward(&mut self.workspace, slots, source, moving, Mode::Inference)
+            .forward(
+                &mut self.workspace,
+                slots,
+                source,
+                moving,
+                Mode::Inference,
+                |layers, (index, output)| observe(layers, (index, output)),
+            )
             .ok_or(Error::Plan)?;
         let output = output_place(slots, sizes.output).ok_or(Error::Plan)?;
         if let Some(shape) = sizes.output_image {

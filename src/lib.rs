@@ -98,7 +98,8 @@
 //! | `micromath` | smaller, less accurate transcendental functions; other bits than without it |
 
 #![no_std]
-#![forbid(unsafe_code)]
+#![cfg_attr(not(lightlayers_dsp), forbid(unsafe_code))]
+#![deny(unsafe_code)]
 #![deny(missing_docs)]
 
 #[cfg(any(test, feature = "std"))]
@@ -119,9 +120,11 @@ mod network;
 pub mod optim;
 pub mod paper;
 mod plan;
+pub mod quant;
 mod rng;
 pub mod schedule;
 mod shape;
+mod split;
 mod summary;
 mod train;
 mod workspace;

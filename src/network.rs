@@ -595,6 +595,17 @@ impl Network {
         self.len += 1;
     }
 
+    /// The last layer, which has kernels, with the settings of another one for training.
+    pub(crate) const fn with_settings_of(mut self, layer: &Layer, bias: bool) -> Self {
+        let last = &mut self.layers[self.len - 1];
+        last.set(BIAS, bias);
+        last.set(FROZEN, layer.is_frozen());
+        last.l2 = layer.l2;
+        last.kernel_initializer = layer.kernel_initializer;
+        self.measure_last();
+        self
+    }
+
     const fn is_start_of(&self, other: &Self) -> bool {
         let mut same = self.len <= other.len
             && self.input.same(other.input)

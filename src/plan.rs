@@ -10,6 +10,7 @@
 
 use crate::layers::{Kinds, Op, Until, needs};
 use crate::network::{Layer, MAX_LAYERS, Network};
+use crate::quant::layout::{self, WORD};
 use crate::shape::Shape;
 
 /// A network that is known while compiling.
@@ -65,6 +66,8 @@ pub(crate) mod sealed {
 
         fn layers(&self) -> &[Layer];
         fn inference_slots(&self) -> &[ForwardSlot];
+        /// As those of inference, in bytes.
+        fn quantized_slots(&self) -> &[ForwardSlot];
         fn training_slots(&self) -> &[ForwardSlot];
         fn backward_slots(&self) -> &[BackwardSlot];
         fn sizes(&self) -> Sizes;
@@ -108,6 +111,9 @@ pub struct Sizes {
     /// Elements of workspace per sample.
     pub(crate) inference: usize,
     pub(crate) training: usize,
+    /// Words of workspace, and of weights, of the quantized network.
+    pub(crate) quantized: usize,
+    pub(crate) quantized_weights: usize,
     /// Where the samples and their targets lie in the workspace of training.
     pub(crate) training_input: u32,
     pub(crate) training_target: u32,
@@ -115,7 +121,7 @@ pub struct Sizes {
 
 /// A network with its memory plan: what a session needs of a network that is only known at run time.
 ///
-/// It is made for hosts. A [`Network`] and a plan have room for [`MAX_LAYERS`] layers, some 3 and 5 kB; they are passed by value, so
+/// It is made for hosts. A [`Network`] and a plan have room for [`MAX_LAYERS`] layers, some 3 and 6 kB; they are passed by value, so
 /// building and planning a network at run time takes stack frames of 3 to 14 kB. Constants take none: firmware names its network in a
 /// [`Model`], or holds its plan in a `static`.
 ///
@@ -145,6 +151,7 @@ pub struct Sizes {
 pub struct Plan {
     network: Network,
     inference: [ForwardSlot; MAX_LAYERS],
+    quantized: [ForwardSlot; MAX_LAYERS],
     training: [ForwardSlot; MAX_LAYERS],
     backward: [BackwardSlot; MAX_LAYERS],
     sizes: Sizes,
@@ -153,11 +160,13 @@ pub struct Plan {
 impl Plan {
     /// Plans the memory of a network.
     pub const fn new(network: &Network) -> Self {
-        let inference = Planner::inference(network);
+        let inference = Planner::inference(network, Elements::Floats);
+        let quantized = Planner::inference(network, Elements::Bytes);
         let training = Planner::training(network);
         Self {
             network: *network,
             inference: inference.forward,
+            quantized: quantized.forward,
             training: training.forward,
             backward: training.backward,
             sizes: Sizes {
@@ -169,6 +178,8 @@ impl Plan {
                 input_image: image(network.has_flat_input(), network.input_shape()),
                 output_image: image(network.has_flat_output(), network.output_shape()),
                 inference: inference.peak,
+                quantized: quantized.peak / WORD,
+                quantized_weights: layout::total_words(network.layers()),
                 training: training.peak,
                 training_input: training.input,
                 training_target: training.target,
@@ -189,7 +200,13 @@ const fn image(flat: bool, shape: Shape) -> Option<Shape> {
 impl Network {
     /// The elements of workspace that inference of one sample needs; its bytes are 4 times as many.
     pub const fn inference_workspace(&self) -> usize {
-        Planner::inference(self).peak
+        Planner::inference(self, Elements::Floats).peak
+    }
+
+    /// The words of workspace that inference of one sample needs when the network is quantized (see [`quant`](crate::quant)); its bytes are 4
+    /// times as many. The scratch of its layers is part of it.
+    pub const fn quantized_workspace(&self) -> usize {
+        Planner::inference(self, Elements::Bytes).peak / WORD
     }
 
     /// The elements of workspace that training needs for `batch` samples at a time; its bytes are 4 times as many.
@@ -220,6 +237,10 @@ impl sealed::Graph for &Plan {
 
     fn inference_slots(&self) -> &[ForwardSlot] {
         self.inference.split_at(self.network.len()).0
+    }
+
+    fn quantized_slots(&self) -> &[ForwardSlot] {
+        self.quantized.split_at(self.network.len()).0
     }
 
     fn training_slots(&self) -> &[ForwardSlot] {
@@ -276,6 +297,10 @@ impl<M: Model> sealed::Graph for M {
         exact!(M, &Planned::<M>::PLAN.inference)
     }
 
+    fn quantized_slots(&self) -> &[ForwardSlot] {
+        exact!(M, &Planned::<M>::PLAN.quantized)
+    }
+
     fn training_slots(&self) -> &[ForwardSlot] {
         exact!(M, &Planned::<M>::PLAN.training)
     }
@@ -315,6 +340,31 @@ const NONE: usize = usize::MAX;
 struct Planner {
     lifetimes: [Lifetime; MAX_LIFETIMES],
     len: usize,
+}
+
+/// What a plan of inference counts.
+#[derive(Clone, Copy)]
+enum Elements {
+    /// `f32`.
+    Floats,
+    /// Bytes, of tensors of `i8` that start at whole words.
+    Bytes,
+}
+
+impl Elements {
+    const fn size(self, len: usize) -> usize {
+        match self {
+            Self::Floats => len,
+            Self::Bytes => len.next_multiple_of(WORD),
+        }
+    }
+
+    const fn scratch(self, layer: &Layer) -> usize {
+        match self {
+            Self::Floats => needs(layer).forward_scratch,
+            Self::Bytes => layout::scratch(layer).next_multiple_of(WORD),
+        }
+    }
 }
 
 /// The result of planning.
@@ -526,7 +576,7 @@ impl Planner {
     }
 
     /// Inference: the input lies outside the workspace.
-    const fn inference(network: &Network) -> Places {
+    const fn inference(network: &Network, elements: Elements) -> Places {
         let layers = network.layers();
         let readers = last_readers(layers);
         let mut planner = Self::new();
@@ -544,9 +594,9 @@ impl Planner {
             values[i + 1] = if in_place {
                 values[source]
             } else {
-                planner.add(layer.output.len(), i, i)
+                planner.add(elements.size(layer.output.len()), i, i)
             };
-            saved[i] = planner.add(needs(layer).forward_scratch, i, i);
+            saved[i] = planner.add(elements.scratch(layer), i, i);
             i += 1;
         }
         planner.keep_until(values[layers.len()], layers.len());

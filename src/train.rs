@@ -449,7 +449,7 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
         let source = Source::Workspace(sizes.training_input);
         let slots = self.graph.training_slots();
         passes
-            .forward(&mut self.workspace, slots, source, moving, mode)
+            .forward(&mut self.workspace, slots, source, moving, mode, |_, _| {})
             .ok_or(Error::Plan)?;
         let output = output_place(slots, sizes.output).ok_or(Error::Plan)?;
         let gradient = match self.graph.backward_slots().last() {

@@ -131,7 +131,8 @@ impl<G: Graph> Passes<'_, G> {
         })
     }
 
-    /// Runs the layers from first to last; the output is then at its [place](output_place). `moving` are the statistics of batch normalization.
+    /// Runs the layers from first to last; the output is then at its [place](output_place). `moving` are the statistics of batch normalization;
+    /// `after` is called with the layers, and the index and the output of each of them when it has run.
     pub(crate) fn forward(
         &self,
         workspace: &mut Workspace<'_>,
@@ -139,6 +140,7 @@ impl<G: Graph> Passes<'_, G> {
         source: Source<'_>,
         moving: &[f32],
         mode: Mode,
+        mut after: impl FnMut(&[Layer], (usize, &mut [f32])),
     ) -> Option<()> {
         let batch = self.batch;
         let (input, outside) = match source {
@@ -174,6 +176,7 @@ impl<G: Graph> Passes<'_, G> {
                     call.interleave_input(x);
                     call.interleave_output(y);
                 }
+                after(self.graph.layers(), (index, y));
                 continue;
             }
             elementwise::copy(outside_at(from).unwrap_or(x), y);
@@ -187,8 +190,10 @@ impl<G: Graph> Passes<'_, G> {
                 let [y, other, ..] = workspace.tensors([output, place, NONE, NONE], batch)?;
                 let other = outside_at(second).unwrap_or(other);
                 layers::forward_in_place::<G>(call, y, &mut [], other, &[], mode);
+                after(self.graph.layers(), (index, y));
             } else {
                 layers::forward_in_place::<G>(call, y, saved, &[], statistics, mode);
+                after(self.graph.layers(), (index, y));
             }
         }
         Some(())

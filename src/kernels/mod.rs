@@ -9,6 +9,7 @@
 
 pub(crate) mod convolution;
 pub(crate) mod elementwise;
+pub(crate) mod int8;
 pub(crate) mod lanes;
 pub(crate) mod matrix;
 pub(crate) mod normalization;

@@ -1,0 +1,70 @@
+//! Kernels of 8-bit integers: sums of products in `i32`, and then one rounding to the scale of the output.
+//!
+//! **The same integers everywhere**: sums of integers do not depend on their order, and everything else is defined to the bit.
+//! [`Requantize`] is the law. The functions that a processor may have instructions for are in `portable`, and for the DSP extension
+//! of Arm's Cortex-M4, M7 and M33 in `dsp`, with the same results; which of them is built says `build.rs`.
+//!
+//! **No sum overflows**: a bias is at most `i32::MAX - 255 · 127 · terms` in absolute value (`quant::quantize` sees to it), and
+//! the terms of a sum are at most `128 · 127` each, so that every partial sum fits. Weights that were not made so wrap around, as
+//! wrong numbers, never as a panic.
+
+mod add;
+mod average;
+mod convolution;
+mod dense;
+mod depthwise;
+#[cfg(lightlayers_dsp)]
+#[allow(unsafe_code)]
+mod dsp;
+mod maximum;
+#[cfg(any(not(lightlayers_dsp), test))]
+mod portable;
+mod softmax;
+
+#[cfg(lightlayers_dsp)]
+use dsp as processor;
+#[cfg(not(lightlayers_dsp))]
+use portable as processor;
+
+pub(crate) use add::{Addition, add};
+pub(crate) use average::{average_pool, global_average};
+pub(crate) use convolution::{Convolution, Geometry, NARROW_WORDS, narrow_place, packed_place};
+pub(crate) use dense::{dense, dense_place};
+pub(crate) use depthwise::Depthwise;
+pub(crate) use maximum::{global_maximum, max_pool};
+pub(crate) use softmax::{SoftmaxScale, softmax};
+
+/// From a sum to the output: `zero_point + round(sum · 2^exponent · multiplier / 2^32)`, halves up, and then the nearest `i8`.
+///
+/// The scale of the sum over that of the output is `multiplier · 2^(exponent - 32)`. It errs by at most `2^(exponent - 33)`, and
+/// `sum · 2^exponent` fits 32 bits, so before the rounding the result is off by a quarter at most; by less than 1/1000 where sums are
+/// below `2^22`, as they are in networks of a chip's size.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Requantize {
+    pub(crate) exponent: u32,
+    pub(crate) zero_point: i32,
+}
+
+impl Requantize {
+    #[inline(always)]
+    pub(crate) fn apply(self, sum: i32, multiplier: i32) -> i8 {
+        let sum = sum.wrapping_shl(self.exponent);
+        saturate(processor::multiply_high_add(
+            sum,
+            multiplier,
+            self.zero_point,
+        ))
+    }
+}
+
+#[inline(always)]
+pub(crate) fn saturate(value: i32) -> i8 {
+    value.clamp(i8::MIN.into(), i8::MAX.into()) as i8
+}
+
+/// Each value through a table.
+pub(crate) fn look_up(y: &mut [i8], table: &[u8; 256]) {
+    for y in y {
+        *y = table[usize::from(*y as u8)] as i8;
+    }
+}
