@@ -4,6 +4,7 @@ use std::error::Error;
 
 use device_nets as nets;
 use lightlayers::optim::HeavyBall;
+use lightlayers::quant::Int8Inference;
 use lightlayers::{Inference, Memory, Model};
 
 pub struct Work {
@@ -23,6 +24,22 @@ pub fn infer<M: Model>(model: M) -> Result<Work, Box<dyn Error>> {
         multiply_accumulates: M::NET.multiply_accumulates() as u64,
         checksum: nets::checksum(inference.run(&sample)?),
         data_in_flash: bytes(&sample) + bytes(&weights),
+    })
+}
+
+/// Inference of one sample, quantized.
+pub fn infer_int8<M: Model + Copy>(model: M) -> Result<Work, Box<dyn Error>> {
+    let words = nets::quantized::words(model)?;
+    let sample = sample_int8::<M>();
+    let mut workspace = vec![0; M::NET.quantized_workspace()];
+    let mut inference = Int8Inference::new(model, &words, &mut workspace)?;
+    let outputs = inference.run(&sample)?;
+    let products = M::NET.multiply_accumulates();
+    Ok(Work {
+        // Pooling has none: it is counted by its inputs.
+        multiply_accumulates: if products > 0 { products } else { sample.len() } as u64,
+        checksum: nets::checksum_of_bytes(outputs.iter().map(|value| *value as u8)),
+        data_in_flash: (size_of_val(&*words) + sample.len()) as u64,
     })
 }
 
@@ -59,6 +76,12 @@ fn weights<M: Model>() -> Vec<f32> {
 fn sample<M: Model>() -> Vec<f32> {
     let mut sample = vec![0.0; M::NET.input_shape().len()];
     nets::fill_sample(&mut sample);
+    sample
+}
+
+fn sample_int8<M: Model>() -> Vec<i8> {
+    let mut sample = vec![0; M::NET.input_shape().len()];
+    nets::fill_int8_sample(&mut sample);
     sample
 }
 

@@ -34,7 +34,7 @@ struct Case {
     work: fn() -> Result<Work, Box<dyn Error>>,
 }
 
-const CASES: [Case; 12] = [
+const CASES: [Case; 21] = [
     Case {
         program: "conv_28x28x8",
         title: "conv2d 3x3, 28x28x8 → 8",
@@ -95,10 +95,58 @@ const CASES: [Case; 12] = [
         title: "paper's MNIST network, light, K = 3, training step",
         work: || host::train(nets::Paper),
     },
+    Case {
+        program: "int8_conv_28x28x8",
+        title: "int8: conv2d 3x3, 28x28x8 → 8",
+        work: || host::infer_int8(nets::Conv28x28x8),
+    },
+    Case {
+        program: "int8_conv_14x14x16",
+        title: "int8: conv2d 3x3, 14x14x16 → 16",
+        work: || host::infer_int8(nets::Conv14x14x16),
+    },
+    Case {
+        program: "int8_conv_28x28x1",
+        title: "int8: conv2d 3x3, 28x28x1 → 8",
+        work: || host::infer_int8(nets::Conv28x28x1),
+    },
+    Case {
+        program: "int8_light_conv_14x14x16",
+        title: "int8: light_conv2d 3x3, 14x14x16 → rank 4 → 16",
+        work: || host::infer_int8(nets::Int8LightConv14x14x16),
+    },
+    Case {
+        program: "int8_dense_784",
+        title: "int8: dense 784 → 32",
+        work: || host::infer_int8(nets::Dense784),
+    },
+    Case {
+        program: "int8_dense_32",
+        title: "int8: dense 32 → 10",
+        work: || host::infer_int8(nets::Dense32),
+    },
+    Case {
+        program: "int8_max_pool",
+        title: "int8: max_pool2d 2x2, 28x28x8, per input element",
+        work: || host::infer_int8(nets::MaxPool28x28x8),
+    },
+    Case {
+        program: "int8_cnn",
+        title: "int8: CNN and softmax, inference",
+        work: || host::infer_int8(nets::Int8Cnn),
+    },
+    Case {
+        program: "int8_paper",
+        title: "int8: paper's MNIST network, light, K = 3, inference",
+        work: || host::infer_int8(nets::Int8Paper),
+    },
 ];
 
-/// All programs with one layer in one, in the order of [`CASES`].
-const LAYERS: &str = "layers";
+/// All programs with one layer in one, in the order of [`CASES`] from the one that is named on.
+const LAYERS: [(&str, &str); 2] = [
+    ("layers", "conv_28x28x8"),
+    ("int8_layers", "int8_conv_28x28x8"),
+];
 
 /// Without a network: a loop of 20,002 instructions, and a few around it.
 const EMPTY: &str = "empty";
@@ -140,11 +188,17 @@ fn run() -> Result<bool, Box<dyn Error>> {
         )
         .into());
     }
-    let together = Measurement::all_of(LAYERS)?;
+    let mut together = Vec::new();
+    for (program, first) in LAYERS {
+        let start = CASES.iter().position(|case| case.program == first);
+        let start = start.ok_or_else(|| format!("there is no program {first}"))?;
+        together.resize_with(start, || None);
+        together.extend(Measurement::all_of(program)?.into_iter().map(Some));
+    }
     let rows = CASES
         .iter()
         .enumerate()
-        .map(|(index, case)| measure(case, &empty, together.get(index)))
+        .map(|(index, case)| measure(case, &empty, together.get(index).and_then(Option::as_ref)))
         .collect::<Result<Vec<_>, _>>()?;
 
     let table = table::format(&rows, &empty, &embedded::compiler()?);

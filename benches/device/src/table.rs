@@ -3,7 +3,8 @@
 use std::error::Error;
 use std::fmt::Write;
 
-use device_nets::RUNS;
+use device_nets::{Conv28x28x8, RUNS};
+use lightlayers::Model;
 
 use crate::embedded::TARGET;
 use crate::program::Program;
@@ -96,6 +97,11 @@ pub fn format(rows: &[Row], empty: &Program, compiler: &str) -> String {
         "- MLP: 784 → dense 32 → relu → dense 10. CNN: 28x28x1 → conv 8 → relu → pool → conv 16 → relu → pool → dense 10; windows of 3x3,"
             .to_owned(),
         "  pools of 2x2. Both with softmax cross-entropy.".to_owned(),
+        "- int8: quantized, layers of two factors and batch normalization as `split_factors` and `fold_batch_norm` make them.".to_owned(),
+        format!(
+            "  Of the `.bss` of 28x28x8 → 8, {} bytes are scratch beside its output.",
+            4 * Conv28x28x8::NET.quantized_workspace() - Conv28x28x8::NET.output_shape().len()
+        ),
         "- Sizes are bytes. `.text` is above a program without a network. Tables are the constants of `.rodata`, the network's among"
             .to_owned(),
         "  them, without what is in flash beside: the sample, and for inference the weights. `.bss` is all static memory.".to_owned(),

@@ -1,7 +1,10 @@
-//! Convolution without a copy of every window: the input's rows under the window, widened to `i16` with their padding, in a ring.
+//! Convolution without a copy of every window: the input's rows under the window, widened to `i16` with their padding.
 //!
 //! The channels of neighbouring pixels lie one after another, so a row of the window is one run of values, and neighbouring windows
-//! overlap in memory. Padding is the zero point, which stands for 0.
+//! overlap in memory. Padding is the zero point, which stands for 0. From one row of outputs to the next, rows that stay under the window move
+//! up: that is less than 2 % of the work, and the rows of every window lie the same distance apart.
+
+use core::array::from_fn;
 
 use super::{Requantize, processor};
 use crate::kernels::window::Window;
@@ -55,14 +58,14 @@ impl Geometry {
         (reach * self.channels + slack).next_multiple_of(2)
     }
 
-    /// The rows in the ring.
-    const fn ring(&self) -> usize {
+    /// The rows that windows reach over.
+    const fn rows(&self) -> usize {
         (self.window.rows.kernel - 1) * self.window.rows.dilation + 1
     }
 
     /// Bytes.
     pub(crate) const fn scratch(&self) -> usize {
-        self.ring() * self.row_len() * size_of::<i16>()
+        self.rows() * self.row_len() * size_of::<i16>()
     }
 }
 
@@ -106,47 +109,98 @@ pub(crate) struct Convolution<'a> {
     pub(crate) y: &'a mut [i8],
 }
 
+/// Where the values of a window lie, in elements from its first one.
+#[derive(Clone, Copy)]
+pub(super) struct Places {
+    /// From a pixel to the next.
+    pub(super) pixel: usize,
+    /// The rows of the window, and how far apart they are.
+    pub(super) rows: usize,
+    pub(super) row_step: usize,
+    /// The runs of a row, and how far apart they are.
+    pub(super) runs: usize,
+    pub(super) run_step: usize,
+    /// The values of a run.
+    pub(super) run: usize,
+    /// Runs start at whole words, and have a multiple of 4 values.
+    #[cfg_attr(not(lightlayers_dsp), expect(dead_code))]
+    pub(super) aligned: bool,
+}
+
+impl Places {
+    /// The elements from the first to the last value of the windows of two neighbours.
+    pub(super) const fn reach(&self) -> usize {
+        self.pixel + (self.rows - 1) * self.row_step + (self.runs - 1) * self.run_step + self.run
+    }
+
+    /// Where the rows of a narrow window start. Those that it does not have are read in the place of its last one, with weights of 0.
+    pub(super) fn narrow_rows(&self) -> [usize; 3] {
+        [0, 1, 2].map(|row| row.min(self.rows - 1) * self.row_step)
+    }
+
+    /// As [`reach`](Self::reach), of narrow windows, of whose rows four values are read.
+    #[cfg_attr(not(lightlayers_dsp), expect(dead_code))]
+    pub(super) const fn narrow_reach(&self, pixels: usize) -> usize {
+        (pixels - 1) * self.pixel + (self.rows - 1) * self.row_step + 4
+    }
+
+    /// The weights of a filter.
+    pub(super) const fn terms(&self) -> usize {
+        self.rows * self.runs * self.run
+    }
+}
+
 impl Convolution<'_> {
     pub(crate) fn run(mut self) {
         let Window { rows, columns } = self.geometry.window;
-        let (row_len, ring) = (self.geometry.row_len(), self.geometry.ring());
-        if row_len == 0 || self.rows.len() < ring * row_len {
+        let (row_len, count) = (self.geometry.row_len(), self.geometry.rows());
+        if self.rows.len() < count * row_len {
             return;
         }
         let mut y = core::mem::take(&mut self.y);
         let target_len = columns.output * self.geometry.filters;
-        // Counted with the padding above the image.
+        // The rows from `next` on are still to be widened; counted with the padding above the image.
         let mut next = 0;
-        let mut slot = 0;
-        let mut first_slot = 0;
         for row in 0..rows.output {
             let first = row * rows.stride;
-            if first > next {
-                (next, slot) = (first, 0);
-                first_slot = 0;
+            // Those that stay under the window.
+            let stay = next - first.min(next);
+            if stay < count {
+                let moved = (count - stay) * row_len..count * row_len;
+                self.rows.copy_within(moved, 0);
             }
-            while next < first + ring {
-                self.widen_row(next, slot);
+            next = next.max(first);
+            while next < first + count {
+                self.widen_row(next, next - first);
                 next += 1;
-                slot = if slot + 1 == ring { 0 } else { slot + 1 };
             }
             let Some((target, rest)) = y.split_at_mut_checked(target_len) else {
                 return;
             };
             y = rest;
             if self.geometry.is_narrow() {
-                self.narrow_row(first_slot, target);
+                self.narrow_row(target);
             } else {
-                self.row(first_slot, target);
-            }
-            first_slot += rows.stride;
-            while first_slot >= ring {
-                first_slot -= ring;
+                self.row(target);
             }
         }
     }
 
-    /// Puts a row with its padding into the ring.
+    fn places(&self) -> Places {
+        let Window { rows, columns } = self.geometry.window;
+        let (run, runs) = self.geometry.run();
+        Places {
+            pixel: columns.stride * self.geometry.channels,
+            rows: rows.kernel,
+            row_step: rows.dilation * self.geometry.row_len(),
+            runs,
+            run_step: columns.dilation * self.geometry.channels,
+            run,
+            aligned: self.geometry.channels.is_multiple_of(4),
+        }
+    }
+
+    /// Puts a row with its padding into a place.
     fn widen_row(&mut self, row: usize, slot: usize) {
         let Window { rows, columns } = self.geometry.window;
         let (row_len, channels) = (self.geometry.row_len(), self.geometry.channels);
@@ -170,140 +224,73 @@ impl Convolution<'_> {
         after.fill(zero);
     }
 
-    fn row(&self, first_slot: usize, target: &mut [i8]) {
+    fn row(&self, target: &mut [i8]) {
         let filters = self.geometry.filters;
         let (channels, kernel) = self
             .record
             .split_at_checked(2 * filters)
             .unwrap_or_default();
-        let channels = bytemuck::must_cast_slice::<u32, i32>(channels)
+        let (pairs, single) = bytemuck::must_cast_slice::<u32, i32>(channels)
             .as_chunks::<2>()
-            .0;
+            .0
+            .as_chunks::<2>();
         let kernel = bytemuck::must_cast_slice::<u32, i8>(kernel);
-        // Every run and every pixel starts at a whole word.
-        if self.geometry.channels.is_multiple_of(4) {
-            self.pixels::<true>(first_slot, channels, kernel, target);
-        } else {
-            self.pixels::<false>(first_slot, channels, kernel, target);
-        }
-    }
-
-    #[inline(always)]
-    fn pixels<const ALIGNED: bool>(
-        &self,
-        first_slot: usize,
-        channels: &[[i32; 2]],
-        kernel: &[i8],
-        target: &mut [i8],
-    ) {
-        let (filters, terms) = (self.geometry.filters, self.geometry.terms());
-        let (pairs, single) = channels.as_chunks::<2>();
-        let mut column = 0;
+        let mut places = self.places();
+        let terms = places.terms().max(1);
+        let mut start = 0;
         for target in target.chunks_mut((2 * filters).max(1)) {
-            let mut kernel = kernel;
-            let two = target.len() == 2 * filters;
-            let (target, other) = target.split_at_mut(filters);
-            let mut first = 0;
-            for channels in pairs {
-                let (weights, rest) = kernel.split_at_checked(2 * terms).unwrap_or_default();
-                kernel = rest;
-                if two {
-                    let sums = self.block::<2, 2, ALIGNED>(first_slot, column, weights, channels);
-                    self.store(&sums[0], channels, target.get_mut(first..first + 2));
-                    self.store(&sums[1], channels, other.get_mut(first..first + 2));
-                } else {
-                    let sums = self.block::<1, 2, ALIGNED>(first_slot, column, weights, channels);
-                    self.store(&sums[0], channels, target.get_mut(first..first + 2));
+            let values = self.rows.get(start..).unwrap_or_default();
+            start += 2 * places.pixel;
+            let (first, second) = target.split_at_mut(filters.min(target.len()));
+            if second.is_empty() {
+                // The last one of an odd number is its own neighbour.
+                places.pixel = 0;
+            }
+            let (first, first_rest) = first.as_chunks_mut::<2>();
+            let (second, second_rest) = second.as_chunks_mut::<2>();
+            let mut second = second.iter_mut();
+            let kernels = kernel.chunks_exact(2 * terms);
+            for ((channels, weights), first) in pairs.iter().zip(kernels).zip(first) {
+                let sums = sums::<2>(places, values, weights, channels);
+                *first = self.outputs(sums[0], channels);
+                if let Some(second) = second.next() {
+                    *second = self.outputs(sums[1], channels);
                 }
-                first += 2;
             }
             if let [channel] = single {
                 let channels = &[*channel];
-                if two {
-                    let sums = self.block::<2, 1, ALIGNED>(first_slot, column, kernel, channels);
-                    self.store(&sums[0], channels, target.get_mut(first..));
-                    self.store(&sums[1], channels, other.get_mut(first..));
-                } else {
-                    let sums = self.block::<1, 1, ALIGNED>(first_slot, column, kernel, channels);
-                    self.store(&sums[0], channels, target.get_mut(first..));
+                let weights = kernel.get(2 * terms * pairs.len()..);
+                let sums = sums::<1>(places, values, weights.unwrap_or_default(), channels);
+                for (y, sums) in first_rest.iter_mut().zip([sums[0]]) {
+                    [*y] = self.outputs(sums, channels);
+                }
+                for (y, sums) in second_rest.iter_mut().zip([sums[1]]) {
+                    [*y] = self.outputs(sums, channels);
                 }
             }
-            column += 2;
         }
-    }
-
-    /// The sums of `P` neighbouring pixels and `F` filters.
-    #[inline(always)]
-    fn block<const P: usize, const F: usize, const ALIGNED: bool>(
-        &self,
-        first_slot: usize,
-        column: usize,
-        weights: &[i8],
-        channels: &[[i32; 2]; F],
-    ) -> [[i32; F]; P] {
-        let mut sums = [channels.map(|[bias, _]| bias); P];
-        let Window { rows, columns } = self.geometry.window;
-        let (run, runs) = self.geometry.run();
-        let (row_len, ring) = (self.geometry.row_len(), self.geometry.ring());
-        let pixel = columns.stride * self.geometry.channels;
-        let step = columns.dilation * self.geometry.channels;
-        let mut slot = first_slot;
-        let mut weights = weights;
-        for _ in 0..rows.kernel {
-            let row = self.rows.get(slot * row_len..).unwrap_or_default();
-            for at in 0..runs {
-                let mut pixels: [&[i16]; P] = [&[]; P];
-                for (p, values) in pixels.iter_mut().enumerate() {
-                    let start = (column + p) * pixel + at * step;
-                    *values = row.get(start..).unwrap_or_default();
-                }
-                let (own, rest) = weights.split_at_checked(F * run).unwrap_or_default();
-                weights = rest;
-                processor::dot::<P, F, ALIGNED>(&mut sums, pixels, own, run);
-            }
-            slot += rows.dilation;
-            if slot >= ring {
-                slot -= ring;
-            }
-        }
-        sums
     }
 
     #[inline(always)]
-    fn store<const F: usize>(
-        &self,
-        sums: &[i32; F],
-        channels: &[[i32; 2]; F],
-        target: Option<&mut [i8]>,
-    ) {
-        let target = target.unwrap_or_default();
-        for (y, (sum, [_, multiplier])) in target.iter_mut().zip(sums.iter().zip(channels)) {
-            *y = self.requantize.apply(*sum, *multiplier);
-        }
+    fn outputs<const F: usize>(&self, sums: [i32; F], channels: &[[i32; 2]; F]) -> [i8; F] {
+        from_fn(|f| self.requantize.apply(sums[f], channels[f][1]))
     }
 
-    fn narrow_row(&self, first_slot: usize, target: &mut [i8]) {
-        let Window { rows, columns } = self.geometry.window;
-        let (row_len, ring) = (self.geometry.row_len(), self.geometry.ring());
+    fn narrow_row(&self, target: &mut [i8]) {
         let (filters, _) = self.record.as_chunks::<{ 2 + NARROW_WORDS }>();
-        let mut slots = [&self.rows[..0]; 3];
-        let mut slot = first_slot;
-        for row in slots.iter_mut().take(rows.kernel) {
-            *row = self.rows.get(slot * row_len..).unwrap_or_default();
-            slot = if slot + 1 == ring { 0 } else { slot + 1 };
-        }
-        let pixel = columns.stride * self.geometry.channels;
-        let mut at = 0;
-        for target in target.chunks_exact_mut(self.geometry.filters.max(1)) {
-            let mut values = [0; NARROW_WORDS];
-            for (values, row) in values.as_chunks_mut::<2>().0.iter_mut().zip(slots) {
-                *values = [processor::pair(row, at), processor::pair(row, at + 2)];
-            }
-            for (y, [bias, multiplier, weights @ ..]) in target.iter_mut().zip(filters) {
-                let sum = processor::narrow(values, weights, *bias as i32);
-                *y = self.requantize.apply(sum, *multiplier as i32);
-            }
-            at += pixel;
-        }
+        processor::narrow_row(self.places(), self.rows, filters, self.requantize, target);
     }
+}
+
+/// The sums of two neighbouring pixels and `F` filters.
+#[inline(always)]
+fn sums<const F: usize>(
+    places: Places,
+    values: &[i16],
+    weights: &[i8],
+    channels: &[[i32; 2]; F],
+) -> [[i32; F]; 2] {
+    let mut sums = [channels.map(|[bias, _]| bias); 2];
+    processor::dot(&mut sums, places, values, weights);
+    sums
 }

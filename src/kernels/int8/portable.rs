@@ -1,5 +1,8 @@
 //! Plain code that is right on every processor.
 
+use super::Requantize;
+use super::convolution::{NARROW_WORDS, Places};
+
 /// `accumulator + round(a · b / 2^32)`, halves up.
 #[inline(always)]
 pub(super) fn multiply_high_add(a: i32, b: i32, accumulator: i32) -> i32 {
@@ -7,11 +10,34 @@ pub(super) fn multiply_high_add(a: i32, b: i32, accumulator: i32) -> i32 {
     (((product + (1 << 31)) >> 32) as i32).wrapping_add(accumulator)
 }
 
-/// Adds the products of `len` values of `P` pixels with the weights of `F` filters, packed as [`super::packed_place`] says.
+/// Adds the products of the windows of two neighbours with the weights of `F` filters, packed as [`super::packed_place`] says.
 #[inline(always)]
-pub(super) fn dot<const P: usize, const F: usize, const ALIGNED: bool>(
-    sums: &mut [[i32; F]; P],
-    pixels: [&[i16]; P],
+pub(super) fn dot<const F: usize>(
+    sums: &mut [[i32; F]; 2],
+    places: Places,
+    values: &[i16],
+    weights: &[i8],
+) {
+    if values.len() < places.reach() || weights.len() < F * places.terms() {
+        return;
+    }
+    let mut weights = weights;
+    for row in 0..places.rows {
+        for run in 0..places.runs {
+            let start = row * places.row_step + run * places.run_step;
+            let values = values.get(start..).unwrap_or_default();
+            let pixels = [0, places.pixel].map(|at| values.get(at..).unwrap_or_default());
+            let (own, rest) = weights.split_at_checked(F * places.run).unwrap_or_default();
+            weights = rest;
+            dot_run(sums, pixels, own, places.run);
+        }
+    }
+}
+
+#[inline(always)]
+fn dot_run<const F: usize>(
+    sums: &mut [[i32; F]; 2],
+    pixels: [&[i16]; 2],
     weights: &[i8],
     len: usize,
 ) {
@@ -63,25 +89,41 @@ pub(super) fn dot_bytes<const F: usize>(sums: &mut [i32; F], x: &[i8], weights: 
     }
 }
 
-/// One pixel of a narrow convolution: the same 12 values for each filter, pairs of `i16` in words, lower half first.
-#[inline(always)]
-pub(super) fn narrow(values: [u32; 6], weights: &[u32; 6], bias: i32) -> i32 {
-    let halves = |word: u32| (i32::from(word as i16), i32::from((word >> 16) as i16));
-    let mut sum = bias;
-    for (x, w) in values.into_iter().zip(weights) {
-        let ((x0, x1), (w0, w1)) = (halves(x), halves(*w));
-        sum = sum.wrapping_add(x0 * w0 + x1 * w1);
+/// A row of a narrow convolution: of each pixel three rows of four values, the same for each filter. `filters` have the bias, the
+/// multiplier and three rows of four weights each.
+pub(super) fn narrow_row(
+    places: Places,
+    values: &[i16],
+    filters: &[[u32; 2 + NARROW_WORDS]],
+    requantize: Requantize,
+    y: &mut [i8],
+) {
+    let steps = places.narrow_rows();
+    let mut values = values;
+    for y in y.chunks_exact_mut(filters.len().max(1)) {
+        let mut pixel = [0; 2 * NARROW_WORDS];
+        for (pixel, step) in pixel.as_chunks_mut::<4>().0.iter_mut().zip(steps) {
+            if let Some(values) = values.get(step..).and_then(|values| values.first_chunk()) {
+                *pixel = *values;
+            }
+        }
+        for (y, [bias, multiplier, weights @ ..]) in y.iter_mut().zip(filters) {
+            let mut sum = *bias as i32;
+            for (values, weights) in pixel.as_chunks::<2>().0.iter().zip(weights) {
+                let [first, second] = halves(*weights);
+                sum = sum
+                    .wrapping_add(i32::from(values[0]).wrapping_mul(first))
+                    .wrapping_add(i32::from(values[1]).wrapping_mul(second));
+            }
+            *y = requantize.apply(sum, *multiplier as i32);
+        }
+        values = values.get(places.pixel..).unwrap_or_default();
     }
-    sum
 }
 
-/// Two values that lie one after another.
-#[inline(always)]
-pub(super) fn pair(x: &[i16], at: usize) -> u32 {
-    match x.get(at..).and_then(|x| x.first_chunk::<2>()) {
-        Some(&[low, high]) => u32::from(low as u16) | u32::from(high as u16) << 16,
-        None => 0,
-    }
+/// Two weights of `i16` as they lie in a word.
+fn halves(word: u32) -> [i32; 2] {
+    bytemuck::must_cast::<u32, [i16; 2]>(word).map(i32::from)
 }
 
 pub(super) fn widen(x: &[i8], y: &mut [i16]) {

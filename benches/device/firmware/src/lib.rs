@@ -7,6 +7,7 @@ use core::hint::black_box;
 use cortex_m::Peripherals;
 use cortex_m::peripheral::{SYST, syst::SystClkSource};
 use device_nets::{RUNS, Training};
+use lightlayers::quant::Int8Inference;
 use lightlayers::{Inference, Memory, Model};
 use semihosting::{println, process};
 
@@ -56,12 +57,38 @@ macro_rules! train {
     }};
 }
 
+/// Measures inference of a quantized network whose weights lie in flash.
+#[macro_export]
+macro_rules! infer_int8 {
+    ($model:ident) => {{
+        use $crate::lightlayers::{Model, Network};
+        use $crate::{device_nets, static_cell::ConstStaticCell};
+
+        const NET: Network = device_nets::$model::NET;
+        static WEIGHTS: [u32; NET.quantized_weights()] = device_nets::words_of(include_bytes!(
+            concat!(env!("OUT_DIR"), "/", stringify!($model))
+        ));
+        static SAMPLE: [i8; NET.input_shape().len()] = device_nets::int8_sample();
+        static WORKSPACE: ConstStaticCell<[u32; NET.quantized_workspace()]> =
+            ConstStaticCell::new([0; _]);
+        $crate::infer_int8(device_nets::$model, &WEIGHTS, WORKSPACE.take(), &SAMPLE)
+    }};
+}
+
 /// What is measured.
 ///
 /// Not a closure: the table of one has its code twice.
 pub trait Work {
     /// Does it once, and returns what it computed.
-    fn run(&mut self) -> &[f32];
+    fn run(&mut self) -> Outputs<'_>;
+}
+
+/// What work computes.
+pub enum Outputs<'a> {
+    /// Real numbers.
+    Reals(&'a [f32]),
+    /// Those of a quantized network.
+    Integers(&'a [i8]),
 }
 
 struct Infer<'a, M> {
@@ -70,9 +97,23 @@ struct Infer<'a, M> {
 }
 
 impl<M: Model> Work for Infer<'_, M> {
-    fn run(&mut self) -> &[f32] {
+    fn run(&mut self) -> Outputs<'_> {
         match self.inference.run(self.sample) {
-            Ok(outputs) => outputs,
+            Ok(outputs) => Outputs::Reals(outputs),
+            Err(_) => fail("inference failed"),
+        }
+    }
+}
+
+struct InferInt8<'a, M> {
+    inference: Int8Inference<'a, M>,
+    sample: &'a [i8],
+}
+
+impl<M: Model> Work for InferInt8<'_, M> {
+    fn run(&mut self) -> Outputs<'_> {
+        match self.inference.run(self.sample) {
+            Ok(outputs) => Outputs::Integers(outputs),
             Err(_) => fail("inference failed"),
         }
     }
@@ -84,9 +125,9 @@ struct Train<'a, M> {
 }
 
 impl<M: Model> Work for Train<'_, M> {
-    fn run(&mut self) -> &[f32] {
+    fn run(&mut self) -> Outputs<'_> {
         match device_nets::step(&mut self.training, self.sample) {
-            Ok(_) => self.training.weights(),
+            Ok(_) => Outputs::Reals(self.training.weights()),
             Err(_) => fail("training failed"),
         }
     }
@@ -96,8 +137,8 @@ impl<M: Model> Work for Train<'_, M> {
 struct Nothing;
 
 impl Work for Nothing {
-    fn run(&mut self) -> &[f32] {
-        &[]
+    fn run(&mut self) -> Outputs<'_> {
+        Outputs::Reals(&[])
     }
 }
 
@@ -107,6 +148,14 @@ pub fn infer<M: Model>(model: M, weights: &[f32], workspace: &mut [f32], sample:
         fail("a buffer has a wrong length")
     };
     measure(&mut Infer { inference, sample });
+}
+
+/// Measures inference of a quantized network.
+pub fn infer_int8<M: Model>(model: M, weights: &[u32], workspace: &mut [u32], sample: &[i8]) {
+    let Ok(inference) = Int8Inference::new(model, weights, workspace) else {
+        fail("a buffer has a wrong length")
+    };
+    measure(&mut InferInt8 { inference, sample });
 }
 
 /// Measures steps of training.
@@ -139,7 +188,13 @@ pub fn measure(work: &mut dyn Work) {
     let counting = ticks(&mut Nothing);
     let instructions = ticks(work) - counting;
     let stack = cortex_m_stack::stack_size() - cortex_m_stack::stack_painted();
-    print(instructions, stack, device_nets::checksum(work.run()));
+    let checksum = match work.run() {
+        Outputs::Reals(values) => device_nets::checksum(values),
+        Outputs::Integers(values) => {
+            device_nets::checksum_of_bytes(values.iter().map(|value| *value as u8))
+        }
+    };
+    print(instructions, stack, checksum);
 }
 
 /// The clock has 24 bits, and counts down.

@@ -3,15 +3,15 @@
 #![no_main]
 
 use cortex_m::asm;
-use device_firmware::{Work, measure, run};
+use device_firmware::{Outputs, Work, measure, run};
 
 struct Loop;
 
 impl Work for Loop {
-    fn run(&mut self) -> &[f32] {
+    fn run(&mut self) -> Outputs<'_> {
         // 10,001 times two instructions.
         asm::delay(10_000);
-        &[]
+        Outputs::Reals(&[])
     }
 }
 

@@ -1,0 +1,9 @@
+#![no_std]
+#![no_main]
+
+use device_firmware::{infer_int8, run};
+
+#[cortex_m_rt::entry]
+fn main() -> ! {
+    run(|| infer_int8!(Int8LightConv14x14x16))
+}
