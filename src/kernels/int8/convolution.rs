@@ -290,7 +290,10 @@ impl Convolution<'_> {
         let mut slot = first_slot;
         for row in slots.iter_mut().take(rows.kernel) {
             *row = self.rows.get(slot * row_len..).unwrap_or_default();
-            slot = if slot + 1 == ring { 0 } else { slot + 1 };
+            slot += rows.dilation;
+            if slot >= ring {
+                slot -= ring;
+            }
         }
         let pixel = columns.stride * self.geometry.channels;
         let mut at = 0;
