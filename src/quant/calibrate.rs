@@ -65,7 +65,7 @@ impl TensorRange {
                 self.reach *= 2.0;
             }
         }
-        while self.reach <= most && self.reach < LARGEST {
+        while 0.0 < self.reach && self.reach <= most && self.reach < LARGEST {
             self.reach *= 2.0;
             halve(bins);
         }
