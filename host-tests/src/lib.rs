@@ -5,6 +5,8 @@
 //! - [`golden`]: vectors made with Keras.
 //! - [`finite_difference`]: derivatives from the definition, to check gradients with.
 //! - [`sample`]: seeded test data.
+//! - [`tflite`]: vectors made with TensorFlow Lite.
+//! - [`quantized`]: quantized networks, run by the library, and once more with the reference.
 //! - [`session`]: runs networks of the library in buffers made to measure.
 //! - [`twin`]: a network of the library once more, put together from the reference.
 //! - [`lower_bound`]: the memory that a network needs at the least.
@@ -19,7 +21,9 @@ pub mod finite_difference;
 pub mod golden;
 pub mod lower_bound;
 pub mod model_file;
+pub mod quantized;
 pub mod reference;
 pub mod sample;
 pub mod session;
+pub mod tflite;
 pub mod twin;

@@ -92,6 +92,11 @@ impl Twin {
         values.pop().expect("at least the input")
     }
 
+    /// The output of one layer at inference, from its inputs.
+    pub fn layer_output(&self, index: usize, inputs: &[&Array2<f64>]) -> Array2<f64> {
+        self.forward(index, inputs, Mode::Inference)
+    }
+
     /// The loss of training, penalties included.
     pub fn loss(&self, objective: Objective, x: &Array2<f64>, target: &Array2<f64>) -> f64 {
         let outputs = self.trace(x, Mode::Training).pop();

@@ -11,6 +11,10 @@ use lightlayers::dataset::{Holdout, PackedImages};
 use lightlayers::loss::SoftmaxCrossEntropy;
 use lightlayers::metrics::ConfusionMatrix;
 use lightlayers::optim::{Adam, ClipNorm};
+use lightlayers::quant::{
+    Calibration, Comparison, Int8Inference, Quantization, RangeMethod, TensorError, TensorRange,
+    quantize,
+};
 use lightlayers::schedule::{Cosine, EarlyStopping, ReduceOnPlateau};
 use lightlayers::{Epoch, Inference, Memory, Model, Network, Plan, Trainer};
 
@@ -138,6 +142,84 @@ fn the_library_allocates_nothing() {
 #[test]
 fn networks_of_images_allocate_nothing() {
     assert_eq!(watched(use_images), (Ok(()), 0));
+}
+
+/// Calibration, quantization, inference and comparison: a chip can do them all.
+#[test]
+fn quantized_networks_allocate_nothing() {
+    assert_eq!(watched(use_quantized), (Ok(()), 0));
+}
+
+/// Every layer that is quantized, and the split of one that is not.
+const LIGHT: Network = {
+    let net = Network::input(8, 8, 1).average_pool2d(2).zero_padding2d(1);
+    let net = net.conv2d(4, 3).relu();
+    let body = net.light_conv2d(4, 3, 1).depthwise_conv2d(3, 1);
+    let net = net.residual(body, net).leaky_relu(0.1).max_pool2d(2);
+    let net = net.separable_conv2d(3, 3).dropout(0.1).sigmoid();
+    net.global_average_pool().light_dense(10, 2).softmax()
+};
+
+struct Quantized;
+
+impl Model for Quantized {
+    const NET: Network = LIGHT.split_factors();
+}
+
+fn use_quantized() -> Result<(), &'static str> {
+    const NET: Network = Quantized::NET;
+    const TENSORS: usize = NET.len() + 1;
+    let mut weights = [0.0; NET.weights()];
+    LIGHT.initialize(&mut weights, 1).or(Err("initialize"))?;
+    LIGHT.split_factors_weights(&mut weights).or(Err("split"))?;
+    let digits = PackedImages::new(DIGITS).or(Err("digits"))?;
+    let mut sample = [0.0; 64];
+    let mut floats = [0.0; NET.inference_workspace()];
+    let mut ranges = [TensorRange::EMPTY; TENSORS];
+    let mut histograms = [0; 64 * TENSORS];
+    let mut quantizations = [Quantization::PIXELS; TENSORS];
+    let calibration = Calibration::new(
+        Quantized,
+        &weights,
+        &mut floats,
+        &mut ranges,
+        &mut histograms,
+    );
+    let mut calibration = calibration.or(Err("calibration"))?;
+    let read = |index: usize, sample: &mut [f32; 64]| {
+        let levels = digits.levels(index).ok_or("levels")?;
+        for (value, level) in sample.iter_mut().zip(levels) {
+            *value = f32::from(level) / 15.0;
+        }
+        Ok::<_, &'static str>(())
+    };
+    for index in 0..10 {
+        read(index, &mut sample)?;
+        calibration.observe(&sample).or(Err("observe"))?;
+    }
+    for method in [
+        RangeMethod::MinMax,
+        RangeMethod::Percentile(0.999),
+        RangeMethod::MeanSquaredError,
+    ] {
+        let chosen = calibration.choose(method, &mut quantizations);
+        chosen.or(Err("choose"))?;
+    }
+    let mut words = [0; NET.quantized_weights()];
+    quantize(Quantized, &weights, &quantizations, &mut words).or(Err("quantize"))?;
+    let mut workspace = [0; NET.quantized_workspace()];
+    let mut input = [0; 64];
+    let mut inference =
+        Int8Inference::new(Quantized, &words, &mut workspace).or(Err("inference"))?;
+    inference.run(&input).or(Err("run"))?;
+    inference.run_real(&sample, &mut input).or(Err("run"))?;
+    let real = Inference::new(Quantized, &weights, &mut floats).or(Err("inference"))?;
+    let mut errors = [TensorError::default(); TENSORS];
+    let comparison = Comparison::new(real, inference, &quantizations, &mut errors);
+    let mut comparison = comparison.or(Err("comparison"))?;
+    comparison.run(&sample, &mut input).or(Err("compare"))?;
+    let noise = comparison.errors()[TENSORS - 1].signal_to_noise();
+    noise.map(|_| ()).ok_or("no values")
 }
 
 fn use_images() -> Result<(), &'static str> {

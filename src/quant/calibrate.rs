@@ -65,14 +65,15 @@ impl TensorRange {
                 self.reach *= 2.0;
             }
         }
-        while self.reach <= most && self.reach < LARGEST {
+        while 0.0 < self.reach && self.reach <= most && self.reach < LARGEST {
             self.reach *= 2.0;
             halve(bins);
         }
         for value in values {
             // The larger half of the bins is for numbers from 0 on.
             let steps = if self.reach > 0.0 {
-                value / self.reach * half as f32
+                // A layer's sums may be infinite.
+                (value / self.reach).clamp(-1.0, 1.0) * half as f32
             } else {
                 0.0
             };

@@ -200,8 +200,11 @@ impl Work<'_> {
                 quantized,
             }
         };
-        let largest = (0..filters).fold(0.0_f64, |most, f| most.max(channel(f, 0.0).multiplier));
-        let exponent = exponent_of(largest);
+        // What fits the sums of a channel is enough for it: a larger multiplier saturates them anyway.
+        let exponent = (0..filters).fold(0, |most, filter| {
+            let own = channel(filter, 0.0);
+            most.max(exponent_of(own.multiplier).min(room(own.most)))
+        });
         let geometry = layout::geometry(self.layer).filter(|geometry| geometry.is_narrow());
         for filter in 0..filters {
             let mut own = channel(filter, 0.0);
@@ -252,7 +255,7 @@ impl Work<'_> {
         let pixels = i64::from(input.height) * i64::from(input.width);
         let (from, to) = (f64::from(self.source.scale), f64::from(self.output.scale));
         let multiplier = from / (to * pixels as f64);
-        let exponent = exponent_of(multiplier);
+        let exponent = exponent_of(multiplier).min(room(255 * pixels));
         let bias = -i64::from(self.source.zero_point) * pixels;
         write(record, [bias as i32, fixed(multiplier, 32 - exponent)]);
         exponent
@@ -339,10 +342,19 @@ fn write<const N: usize>(record: &mut [u32], values: [i32; N]) {
     }
 }
 
-/// The smallest exponent with which multipliers of at most `largest` are below 2^31.
-fn exponent_of(largest: f64) -> u32 {
+/// The smallest exponent with which a multiplier is below 2^31.
+fn exponent_of(multiplier: f64) -> u32 {
     let mut exponent = 0;
-    while exponent < 31 && largest * power(32 - exponent) >= power(31) - 0.5 {
+    while exponent < 31 && multiplier * power(32 - exponent) >= power(31) - 0.5 {
+        exponent += 1;
+    }
+    exponent
+}
+
+/// The largest exponent with which sums of at most `most` fit 32 bits.
+fn room(most: i64) -> u32 {
+    let mut exponent = 0;
+    while exponent < 31 && most << (exponent + 1) <= i64::from(i32::MAX) {
         exponent += 1;
     }
     exponent
