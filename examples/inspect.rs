@@ -6,14 +6,16 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::iter::once;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use lightlayers::file::Reader;
+use lightlayers::file::{Reader, SectionKind};
+use lightlayers::quant::Int8Inference;
 use lightlayers::{Network, Plan};
 
-/// Check a model file, and print its network and the range of its weights.
+/// Check a model file, and print its network and the range of its weights, or how its tensors are quantized.
 #[derive(Parser)]
 #[command(name = "inspect")]
 struct Arguments {
@@ -31,9 +33,13 @@ fn show(path: &Path) -> Result<()> {
     let bytes = &bytemuck::cast_slice(&words)[..len];
     let file = Reader::new(bytes)?;
     println!("{}: {len} bytes, its checksum fits", path.display());
+    let is_quantized = file.weights_kind() == SectionKind::QUANTIZED_WEIGHTS;
     match file.optimizer() {
         Some((steps, elements)) => {
             println!("with the state of an optimizer after {steps} steps, {elements} elements")
+        }
+        None if is_quantized => {
+            println!("quantized to 8 bits; the table of layers counts bytes of f32")
         }
         None => println!("without the state of an optimizer"),
     }
@@ -41,8 +47,13 @@ fn show(path: &Path) -> Result<()> {
 
     let net = file.network()?;
     println!("{}", net.summary());
-    ranges(&net, file.weights(&Plan::new(&net))?);
-    Ok(())
+    let plan = Plan::new(&net);
+    if is_quantized {
+        quantizations(&plan, file.quantized_weights(&plan)?)
+    } else {
+        ranges(&net, file.weights(&plan)?);
+        Ok(())
+    }
 }
 
 /// A file in words of 16 bytes, so that its numbers can be read where they lie, and its length.
@@ -52,6 +63,43 @@ fn read(path: &Path) -> Result<(Vec<u128>, usize)> {
     let mut words = vec![0; len.div_ceil(size_of::<u128>())];
     file.read_exact(&mut bytemuck::cast_slice_mut(&mut words)[..len])?;
     Ok((words, len))
+}
+
+/// Prints how each tensor is quantized, and the bytes of its values and of what its layer computes them with.
+fn quantizations(plan: &Plan, words: &[u32]) -> Result<()> {
+    let net = plan.network();
+    let mut workspace = vec![0; net.quantized_workspace()];
+    let inference = Int8Inference::new(plan, words, &mut workspace)?;
+    println!(
+        "{:<24}{:>12}{:>12}{:>12}{:>12}",
+        "quantized", "scale", "zero point", "values", "weights"
+    );
+    let input = ("   input".to_owned(), net.input_shape());
+    let layers = net.layers().iter().enumerate();
+    let outputs = layers.map(|(index, layer)| {
+        let name = format!("{index:>2} {}", layer.name());
+        (name, layer.output_shape())
+    });
+    for (tensor, (name, shape)) in once(input).chain(outputs).enumerate() {
+        let quantization = inference.quantization(tensor).context("no scale")?;
+        let words = net.quantized_weights_range(tensor).context("no words")?;
+        println!(
+            "{name:<24}{:>12.4e}{:>12}{:>12}{:>12}",
+            quantization.scale(),
+            quantization.zero_point(),
+            shape.len(),
+            4 * words.len()
+        );
+    }
+    println!(
+        "{:<24}{:>12}{:>12}{:>12}{:>12}",
+        "   workspace, weights",
+        "",
+        "",
+        4 * workspace.len(),
+        4 * words.len()
+    );
+    Ok(())
 }
 
 /// Prints where the weights of each layer lie between, and how many are not numbers.

@@ -1,7 +1,10 @@
 //! Model files in memory, and files that are wrong in one place only.
 
 use lightlayers::file::Writer;
+use lightlayers::quant::{Calibration, Quantization, RangeMethod, TensorRange, quantize};
 use lightlayers::{Network, Plan};
+
+use crate::session::values;
 
 /// Bytes at a multiple of 16, or some bytes behind one.
 #[derive(Clone, Debug)]
@@ -37,6 +40,32 @@ pub fn written(net: &Network, weights: &[f32]) -> Placed {
     let plan = Plan::new(net);
     let writer = Writer::new(&plan, weights).expect("as many weights as the network has");
     Placed::new(&writer.blocks().flatten().collect::<Vec<u8>>(), 0)
+}
+
+/// A file of a quantized network and its weights.
+pub fn written_quantized(net: &Network, words: &[u32]) -> Placed {
+    let plan = Plan::new(net);
+    let writer = Writer::quantized(&plan, words).expect("as many words as the network has");
+    Placed::new(&writer.blocks().flatten().collect::<Vec<u8>>(), 0)
+}
+
+/// The words of a network with these weights, quantized for some samples of random values.
+pub fn quantized(net: &Network, weights: &[f32]) -> Vec<u32> {
+    let plan = Plan::new(net);
+    let mut workspace = vec![0.0; net.inference_workspace()];
+    let mut ranges = vec![TensorRange::EMPTY; 1 + net.len()];
+    let mut calibration = Calibration::new(&plan, weights, &mut workspace, &mut ranges, &mut [])
+        .expect("a network that can be quantized");
+    for seed in 0..4 {
+        let sample = values(net.input_shape().len(), 1.0, seed);
+        calibration.observe(&sample).expect("a sample");
+    }
+    let mut quantizations = vec![Quantization::PIXELS; 1 + net.len()];
+    let chosen = calibration.choose(RangeMethod::MinMax, &mut quantizations);
+    chosen.expect("samples were observed");
+    let mut words = vec![0; net.quantized_weights()];
+    quantize(&plan, weights, &quantizations, &mut words).expect("weights that can be quantized");
+    words
 }
 
 /// Gives a header the length and the checksum of what there is.

@@ -4,6 +4,7 @@ use core::fmt;
 
 use crate::error::BuildError;
 use crate::fmt::Text;
+use crate::quant::BadHead;
 use crate::shape::Shape;
 
 /// The kind of a section of a model file: four letters.
@@ -16,6 +17,8 @@ impl SectionKind {
     pub const LAYERS: Self = Self(*b"LAYR");
     /// The weights in `f32`.
     pub const WEIGHTS: Self = Self(*b"WF32");
+    /// The weights of a quantized network.
+    pub const QUANTIZED_WEIGHTS: Self = Self(*b"WQI8");
     /// The state of an optimizer.
     pub const OPTIMIZER: Self = Self(*b"OPTS");
 
@@ -99,6 +102,26 @@ pub enum FileError {
     Twice {
         /// Its kind.
         section: SectionKind,
+    },
+    /// There are no weights, neither in `f32` nor quantized.
+    NoWeights,
+    /// Two sections are there of which a file has one: two kinds of weights, or the state of an optimizer beside quantized ones.
+    Together {
+        /// The kind of one.
+        section: SectionKind,
+        /// The kind of the other.
+        other: SectionKind,
+    },
+    /// A number of a quantized tensor is none that [`quantize`](crate::quant::quantize) writes.
+    Tensor {
+        /// The tensor: 0 is the network's input, `i + 1` the output of layer `i`.
+        tensor: usize,
+        /// The number.
+        what: &'static str,
+        /// What it must be in.
+        range: &'static str,
+        /// What was found.
+        found: f32,
     },
     /// A setting in the layer table is none that a network has.
     Table {
@@ -210,6 +233,34 @@ impl FileError {
                 .text("section ")
                 .letters(section.0)
                 .text(": expected one, found two"),
+            Self::NoWeights => text
+                .text("expected a section ")
+                .letters(SectionKind::WEIGHTS.0)
+                .text(" or ")
+                .letters(SectionKind::QUANTIZED_WEIGHTS.0)
+                .text(", found neither"),
+            Self::Together { section, other } => text
+                .text("expected one of the sections ")
+                .letters(section.0)
+                .text(" and ")
+                .letters(other.0)
+                .text(", found both"),
+            Self::Tensor {
+                tensor,
+                what,
+                range,
+                found,
+            } => text
+                .text("section ")
+                .letters(SectionKind::QUANTIZED_WEIGHTS.0)
+                .text(": tensor ")
+                .number(tensor)
+                .text(": expected ")
+                .text(what)
+                .text(" in ")
+                .text(range)
+                .text(", found ")
+                .decimal(found),
             Self::Table { layer, what, found } => at(text, layer)
                 .text("expected another ")
                 .text(what)
@@ -257,6 +308,15 @@ impl FileError {
                 .number(found)
                 .text(" bytes behind; file::Aligned aligns"),
             Self::BigEndian => text.text("expected a little-endian target to read it in place"),
+        }
+    }
+
+    pub(super) const fn of_head(head: BadHead) -> Self {
+        Self::Tensor {
+            tensor: head.tensor,
+            what: head.what,
+            range: head.range,
+            found: head.found,
         }
     }
 

@@ -65,6 +65,35 @@
 //! Firmware that knows its network passes its [`Model`](crate::Model) to [`Reader::weights`] and leaves out the plan: then the tables are
 //! compared layer by layer where they lie, and no [`Network`] is built on the stack.
 //!
+//! # A quantized network
+//!
+//! The file of a network that [`quantize`](crate::quant::quantize) made small is written by [`Writer::quantized`]. Firmware includes its words in
+//! the same way, a quarter of the flash:
+//!
+//! ```
+//! use lightlayers::quant::Int8Inference;
+//! use lightlayers::{Model, Network, file};
+//!
+//! struct Xor;
+//!
+//! impl Model for Xor {
+//!     const NET: Network = Network::features(2).dense(2).relu().dense(1);
+//! }
+//!
+//! static WEIGHTS: [u32; Xor::NET.quantized_weights()] =
+//!     file::quantized_weights(&Xor::NET, include_bytes!("xor-int8.model"));
+//!
+//! let mut workspace = [0; Xor::NET.quantized_workspace()];
+//! let mut inference = Int8Inference::new(Xor, &WEIGHTS, &mut workspace)?;
+//! let mut input = [0; 2];
+//! let output = inference.output_quantization();
+//! let answer = inference.run_real(&[1.0, 0.0], &mut input)?;
+//! assert!((output.dequantize(answer[0]) - 1.0).abs() < 0.02);
+//! # Ok::<(), lightlayers::Error>(())
+//! ```
+//!
+//! Of one that arrives at run time, [`Reader::quantized_weights`] lends them. A reader refuses the kind of weights that a file does not have.
+//!
 //! No bytes make a reader panic. A wrong or hostile file is a [`FileError`].
 #![doc = include_str!("format.md")]
 
@@ -81,6 +110,7 @@ pub use writer::Writer;
 use crc::{CRC_32_ISO_HDLC, Crc, NoTable};
 
 use crate::network::Network;
+use crate::quant::check_heads;
 use table::{ENTRY, Table};
 
 /// Everything in a file starts at a multiple of this many bytes.
@@ -106,7 +136,19 @@ pub const fn size(net: &Network, optimizer_state: Option<usize>) -> usize {
     size_of(net.len(), net.weights(), optimizer_state) as usize
 }
 
-/// In 64 bits, because a length that is not checked yet may be anything.
+/// The bytes of a file of the quantized network.
+///
+/// ```
+/// use lightlayers::{Network, file};
+///
+/// const NET: Network = Network::features(64).dense(32).relu().dense(10);
+/// assert!(3 * file::quantized_size(&NET) < file::size(&NET, None));
+/// ```
+pub const fn quantized_size(net: &Network) -> usize {
+    size_of(net.len(), net.quantized_weights(), None) as usize
+}
+
+/// Of weights of 4 bytes each. In 64 bits, because a length that is not checked yet may be anything.
 const fn size_of(layers: usize, weights: usize, optimizer_state: Option<usize>) -> u64 {
     const fn section(bytes: u64) -> u64 {
         BLOCK as u64 + bytes.next_multiple_of(BLOCK as u64)
@@ -129,21 +171,70 @@ const fn size_of(layers: usize, weights: usize, optimizer_state: Option<usize>) 
 /// With a [`FileError`]'s message where the bytes are no model file, or not of this network: in a constant, the compiler's error.
 #[track_caller]
 pub const fn weights<const N: usize>(net: &Network, bytes: &[u8]) -> [f32; N] {
-    let reader = match Reader::new(bytes) {
-        Ok(reader) => reader,
-        Err(error) => error.panic(),
-    };
-    let values = match reader.weight_bytes(&Table::of_network(net), N) {
-        Ok(bytes) => bytes.as_chunks::<4>().0,
+    let numbers = match numbers::<N>(net, bytes, SectionKind::WEIGHTS) {
+        Ok(numbers) => numbers,
         Err(error) => error.panic(),
     };
     let mut weights = [0.0; N];
     let mut i = 0;
     while i < N {
-        weights[i] = f32::from_le_bytes(values[i]);
+        weights[i] = f32::from_le_bytes(numbers[i]);
         i += 1;
     }
     weights
+}
+
+/// The weights of a quantized network in a file, for a constant:
+/// `static WEIGHTS: [u32; NET.quantized_weights()] = file::quantized_weights(&NET, include_bytes!(...))`.
+///
+/// All else is as with [`weights`], but that the target must be little-endian.
+///
+/// # Panics
+///
+/// With a [`FileError`]'s message where the bytes are no model file, or not of this quantized network: in a constant, the compiler's error.
+#[track_caller]
+pub const fn quantized_weights<const N: usize>(net: &Network, bytes: &[u8]) -> [u32; N] {
+    if cfg!(target_endian = "big") {
+        FileError::BigEndian.panic()
+    }
+    let numbers = match numbers::<N>(net, bytes, SectionKind::QUANTIZED_WEIGHTS) {
+        Ok(numbers) => numbers,
+        Err(error) => error.panic(),
+    };
+    let mut words = [0; N];
+    let mut i = 0;
+    while i < N {
+        words[i] = u32::from_le_bytes(numbers[i]);
+        i += 1;
+    }
+    match check_heads(net.layers(), &words) {
+        Ok(()) => words,
+        Err(head) => FileError::of_head(head).panic(),
+    }
+}
+
+/// The weights in a file of this network, `N` numbers.
+const fn numbers<'a, const N: usize>(
+    net: &Network,
+    bytes: &'a [u8],
+    kind: SectionKind,
+) -> Result<&'a [[u8; 4]; N], FileError> {
+    let reader = match Reader::new(bytes) {
+        Ok(reader) => reader,
+        Err(error) => return Err(error),
+    };
+    let table = Table::of_network(net);
+    let numbers = match reader.weight_bytes(&table, kind) {
+        Ok(bytes) => bytes.as_chunks::<4>().0,
+        Err(error) => return Err(error),
+    };
+    match numbers.first_chunk() {
+        Some(all) if numbers.len() == N => Ok(all),
+        _ => {
+            let (what, found) = table.numbers(kind);
+            Err(reader::section(Some(kind), what, N, found))
+        }
+    }
 }
 
 /// Bytes at a multiple of 16, as the format wants them: `&Aligned(*include_bytes!(...))`, which `include_bytes!` alone may put anywhere.

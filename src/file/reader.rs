@@ -1,11 +1,14 @@
 //! Reading a model file where it lies.
 
+use bytemuck::AnyBitPattern;
+
 use super::error::{FileError, SectionKind};
 use super::table::{ENTRY, Entry, Extent, Head, Table, u16_at, u32_at};
 use super::{BLOCK, CHECKSUM, MAGIC, VERSION, rebuild};
 use crate::network::{MAX_LAYERS, Network};
 use crate::optim::Optimizer;
 use crate::plan::Graph;
+use crate::quant::check_heads;
 
 /// A model file in bytes that lie elsewhere, in flash memory for example.
 ///
@@ -40,6 +43,8 @@ use crate::plan::Graph;
 pub struct Reader<'a> {
     head: Head,
     entries: &'a [Entry],
+    /// The section that `weights` are of.
+    weights_kind: SectionKind,
     weights: &'a [u8],
     optimizer: Option<(u32, &'a [u8])>,
 }
@@ -104,7 +109,7 @@ impl<'a> Reader<'a> {
 
     const fn of_sections(content: &'a [u8]) -> Result<Self, FileError> {
         let mut sections = Sections { rest: content };
-        let (mut layers, mut weights, mut optimizer) = (None, None, None);
+        let (mut layers, mut weights, mut quantized, mut optimizer) = (None, None, None, None);
         loop {
             let (kind, required, data) = match sections.next() {
                 Ok(Some(section)) => section,
@@ -115,6 +120,8 @@ impl<'a> Reader<'a> {
                 &mut layers
             } else if kind.is(SectionKind::WEIGHTS) {
                 &mut weights
+            } else if kind.is(SectionKind::QUANTIZED_WEIGHTS) {
+                &mut quantized
             } else if kind.is(SectionKind::OPTIMIZER) {
                 &mut optimizer
             } else if required {
@@ -138,19 +145,30 @@ impl<'a> Reader<'a> {
                 });
             }
         };
-        let Some(weights) = weights else {
-            return Err(FileError::Missing {
-                section: SectionKind::WEIGHTS,
-            });
+        let (weights_kind, weights, expected) = match (weights, quantized) {
+            (Some(data), None) => {
+                let expected = head.weights.saturating_mul(4);
+                (SectionKind::WEIGHTS, data, expected)
+            }
+            (None, Some(data)) => {
+                let expected = data.len().next_multiple_of(4);
+                (SectionKind::QUANTIZED_WEIGHTS, data, expected)
+            }
+            (Some(_), Some(_)) => {
+                return Err(together(SectionKind::WEIGHTS));
+            }
+            (None, None) => return Err(FileError::NoWeights),
         };
-        if weights.len() as u64 != 4 * head.weights as u64 {
-            let expected = head.weights.saturating_mul(4);
+        if weights.len() != expected {
             return Err(section(
-                Some(SectionKind::WEIGHTS),
+                Some(weights_kind),
                 "bytes",
                 expected,
                 weights.len(),
             ));
+        }
+        if quantized.is_some() && optimizer.is_some() {
+            return Err(together(SectionKind::OPTIMIZER));
         }
         let optimizer = match optimizer {
             Some(data) => match optimizer_state(data) {
@@ -162,6 +180,7 @@ impl<'a> Reader<'a> {
         Ok(Self {
             head,
             entries,
+            weights_kind,
             weights,
             optimizer,
         })
@@ -173,29 +192,76 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     ///
-    /// [`FileError::Differs`] says what differs first. [`FileError::Alignment`] or [`FileError::BigEndian`] if the numbers cannot be read
-    /// where they lie.
+    /// [`FileError::Missing`] if the file is of a quantized network. [`FileError::Differs`] says what differs first.
+    /// [`FileError::Alignment`] or [`FileError::BigEndian`] if the numbers cannot be read where they lie.
     pub fn weights(&self, graph: impl Graph) -> Result<&'a [f32], FileError> {
         let table = Table::of_graph(&graph);
-        in_place(self.weight_bytes(&table, self.head.weights)?)
+        in_place(self.weight_bytes(&table, SectionKind::WEIGHTS)?)
     }
 
-    /// The bytes of `len` weights, if the file is of this table's network.
+    /// The weights of a quantized network, for [`Int8Inference`](crate::quant::Int8Inference), if the file is of this graph's.
+    ///
+    /// Nothing is copied. Scales, exponents and zero points are ones that [`quantize`](crate::quant::quantize) writes; of the other words
+    /// nothing is known but the checksum.
+    ///
+    /// ```
+    /// use lightlayers::file::{Aligned, Reader};
+    /// use lightlayers::quant::Int8Inference;
+    /// use lightlayers::{Model, Network};
+    ///
+    /// struct Xor;
+    ///
+    /// impl Model for Xor {
+    ///     const NET: Network = Network::features(2).dense(2).relu().dense(1);
+    /// }
+    ///
+    /// static FILE: &Aligned<[u8]> = &Aligned(*include_bytes!("xor-int8.model"));
+    ///
+    /// let weights = Reader::new(&FILE.0)?.quantized_weights(Xor)?;
+    /// let mut workspace = [0; Xor::NET.quantized_workspace()];
+    /// let mut inference = Int8Inference::new(Xor, weights, &mut workspace)?;
+    /// let one = inference.input_quantization().quantize(1.0);
+    /// let output = inference.output_quantization();
+    /// assert!((output.dequantize(inference.run(&[one, one])?[0]) - 0.0).abs() < 0.02);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`FileError::Missing`] if the weights are not quantized, [`FileError::Section`] if they are not as many as those of the graph's network,
+    /// [`FileError::Tensor`] if a scale, an exponent or a zero point is none; others as [`weights`](Self::weights).
+    pub fn quantized_weights(&self, graph: impl Graph) -> Result<&'a [u32], FileError> {
+        let table = Table::of_graph(&graph);
+        let words = in_place(self.weight_bytes(&table, SectionKind::QUANTIZED_WEIGHTS)?)?;
+        match check_heads(graph.layers(), words) {
+            Ok(()) => Ok(words),
+            Err(head) => Err(FileError::of_head(head)),
+        }
+    }
+
+    /// The section of the weights: [`SectionKind::WEIGHTS`], or [`SectionKind::QUANTIZED_WEIGHTS`] of a quantized network.
+    pub const fn weights_kind(&self) -> SectionKind {
+        self.weights_kind
+    }
+
+    /// The bytes of the weights, if they are of this kind, and the file of this table's network.
     pub(super) const fn weight_bytes(
         &self,
         table: &Table<'_>,
-        len: usize,
+        kind: SectionKind,
     ) -> Result<&'a [u8], FileError> {
-        match table.compare(&self.head, self.entries, Extent::Weights) {
-            Ok(()) if len == self.head.weights => Ok(self.weights),
-            Ok(()) => Err(section(
-                Some(SectionKind::WEIGHTS),
-                "weights",
-                len,
-                self.head.weights,
-            )),
-            Err(error) => Err(error),
+        if !self.weights_kind.is(kind) {
+            return Err(FileError::Missing { section: kind });
         }
+        if let Err(error) = table.compare(&self.head, self.entries, Extent::Weights) {
+            return Err(error);
+        }
+        let (what, expected) = table.numbers(kind);
+        let found = self.weights.len() / 4;
+        if found != expected {
+            return Err(section(Some(kind), what, expected, found));
+        }
+        Ok(self.weights)
     }
 
     /// The state of the optimizer, if the file is of this graph's network with the same layers frozen; none if it was written without.
@@ -306,7 +372,7 @@ impl<'a> Sections<'a> {
     }
 }
 
-const fn section(
+pub(super) const fn section(
     section: Option<SectionKind>,
     what: &'static str,
     expected: usize,
@@ -317,6 +383,14 @@ const fn section(
         what,
         expected,
         found,
+    }
+}
+
+/// A section that stands beside quantized weights.
+const fn together(section: SectionKind) -> FileError {
+    FileError::Together {
+        section,
+        other: SectionKind::QUANTIZED_WEIGHTS,
     }
 }
 
@@ -354,12 +428,12 @@ const fn optimizer_state(data: &[u8]) -> Result<(u32, &[u8]), FileError> {
 }
 
 /// The numbers where they lie.
-fn in_place(bytes: &[u8]) -> Result<&[f32], FileError> {
+fn in_place<T: AnyBitPattern>(bytes: &[u8]) -> Result<&[T], FileError> {
     if cfg!(target_endian = "big") {
         return Err(FileError::BigEndian);
     }
     bytemuck::try_cast_slice(bytes).map_err(|_| FileError::Alignment {
-        expected: align_of::<f32>(),
-        found: bytes.as_ptr().addr() % align_of::<f32>(),
+        expected: align_of::<T>(),
+        found: bytes.as_ptr().addr() % align_of::<T>(),
     })
 }

@@ -4,6 +4,7 @@ use super::error::{FileError, Setting};
 use super::table::{self, Entry, Extent, Head, Request, Table};
 use crate::layers::{Initializer, Op};
 use crate::network::Network;
+use crate::quant::layout::WORD;
 use crate::shape::Shape;
 
 /// The most weights of a layer and values of a tensor: so many that sums of sizes do not overflow, whatever the table says.
@@ -31,8 +32,9 @@ pub(super) fn network(head: &Head, entries: &[Entry]) -> Result<Network, FileErr
         }
     }
     Table::of_network(&net).compare(head, entries, Extent::All)?;
-    // Places in a workspace are 32-bit numbers.
-    if net.training_workspace(1) as u64 > u32::MAX as u64 {
+    // Places in a workspace are 32-bit numbers: of elements, and of bytes of the quantized network.
+    let words = (u32::MAX as usize) / WORD;
+    if net.training_workspace(1) as u64 > u32::MAX as u64 || net.quantized_workspace() > words {
         let layer = entries.len().saturating_sub(1);
         return Err(FileError::TooLarge { layer });
     }
@@ -112,8 +114,20 @@ fn fits(op: &Op, input: Shape, output: Shape) -> bool {
         }
         _ => (0, 0),
     };
+    // The rows of its input that a quantized convolution keeps, as far as its window reaches.
+    let reach =
+        |kernel: u8, dilation: u8| u64::from(kernel).saturating_sub(1) * u64::from(dilation) + 1;
+    let rows = match *op {
+        Op::Conv2d { window, .. } => {
+            let columns = u64::from(output.width) * u64::from(window.stride.1)
+                + reach(window.kernel.1, window.dilation);
+            reach(window.kernel.0, window.dilation) * columns * inputs
+        }
+        _ => 0,
+    };
     let pixels = |shape: Shape| u64::from(shape.height) * u64::from(shape.width);
     let pixels = pixels(input).max(pixels(output));
     weights.saturating_mul(window) <= MOST
+        && rows <= MOST
         && pixels.saturating_mul(inputs.max(between).max(outputs)) <= MOST
 }

@@ -1,7 +1,7 @@
 //! The layer table: 32 bytes for each layer, and the comparison of two of them.
 
 use super::BLOCK;
-use super::error::{FileError, Setting};
+use super::error::{FileError, SectionKind, Setting};
 use crate::layers::{Border, Initializer, Kind, Op, Padding, WindowSize};
 use crate::network::{Layer, Network};
 use crate::plan::Graph;
@@ -20,6 +20,7 @@ pub(super) struct Table<'a> {
     layers: &'a [Layer],
     weights: usize,
     moving_statistics: usize,
+    quantized_weights: usize,
 }
 
 /// How much of two tables must agree.
@@ -40,6 +41,7 @@ impl<'a> Table<'a> {
             layers: net.layers(),
             weights: net.weights(),
             moving_statistics: net.moving_statistics(),
+            quantized_weights: net.quantized_weights(),
         }
     }
 
@@ -55,6 +57,16 @@ impl<'a> Table<'a> {
             layers: graph.layers(),
             weights: sizes.weights,
             moving_statistics: sizes.weights.saturating_sub(sizes.trained),
+            quantized_weights: sizes.quantized_weights,
+        }
+    }
+
+    /// How many numbers a section of weights has, and what they are called.
+    pub(super) const fn numbers(&self, section: SectionKind) -> (&'static str, usize) {
+        if section.is(SectionKind::WEIGHTS) {
+            ("weights", self.weights)
+        } else {
+            ("words", self.quantized_weights)
         }
     }
 

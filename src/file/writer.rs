@@ -9,6 +9,7 @@ use super::{BLOCK, CHECKSUM, MAGIC, VERSION, size_of};
 use crate::error::{Buffer, Error};
 use crate::infer::check_layers;
 use crate::plan::Graph;
+use crate::quant::{BadHead, check_heads, check_kinds};
 
 /// Gives the bytes of a model file, 16 at a time.
 ///
@@ -32,7 +33,9 @@ use crate::plan::Graph;
 #[derive(Clone, Copy, Debug)]
 pub struct Writer<'a, G> {
     graph: G,
-    weights: &'a [f32],
+    weights_kind: SectionKind,
+    /// The bits of the weights.
+    weights: &'a [u32],
     state: Option<TrainingState<'a>>,
     size: u32,
     checksum: u32,
@@ -47,8 +50,58 @@ impl<'a, G: Graph> Writer<'a, G> {
     pub fn new(graph: G, weights: &'a [f32]) -> Result<Self, Error> {
         check_layers(&graph)?;
         Error::check_length(Buffer::Weights, graph.sizes().weights, weights.len())?;
+        let weights = bytemuck::must_cast_slice(weights);
+        Self::of_words(graph, SectionKind::WEIGHTS, weights)
+    }
+
+    /// A file of a quantized network: a graph, and what [`quantize`](crate::quant::quantize) made of its weights.
+    ///
+    /// ```
+    /// use lightlayers::file::{self, Writer};
+    /// use lightlayers::quant::{Quantization, quantize};
+    /// use lightlayers::{Model, Network};
+    ///
+    /// struct Sum;
+    ///
+    /// impl Model for Sum {
+    ///     const NET: Network = Network::features(2).dense(1).bias(false);
+    /// }
+    ///
+    /// let quantizations = [Quantization::PIXELS, Quantization::of_range(0.0, 2.0)?];
+    /// let mut words = [0; Sum::NET.quantized_weights()];
+    /// quantize(Sum, &[1.0, 1.0], &quantizations, &mut words)?;
+    ///
+    /// let writer = Writer::quantized(Sum, &words)?;
+    /// assert_eq!(16 * writer.blocks().count(), file::quantized_size(&Sum::NET));
+    /// # Ok::<(), lightlayers::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unquantizable`] if the network has a layer that cannot be quantized, [`Error::Length`] if there are not as many words as the
+    /// network has. [`Error::OutOfRange`] if a scale, an exponent or a zero point is none that `quantize` writes; if the file would have 4 GiB
+    /// or more; on a big-endian target, where the words are others.
+    pub fn quantized(graph: G, words: &'a [u32]) -> Result<Self, Error> {
+        check_layers(&graph)?;
+        check_kinds(&graph)?;
+        let expected = graph.sizes().quantized_weights;
+        Error::check_length(Buffer::QuantizedWeights, expected, words.len())?;
+        if cfg!(target_endian = "big") {
+            return Err(Error::OutOfRange {
+                what: "quantized weights for a file",
+                range: "little-endian memory",
+            });
+        }
+        if let Err(BadHead { what, range, .. }) = check_heads(graph.layers(), words) {
+            return Err(Error::OutOfRange { what, range });
+        }
+        Self::of_words(graph, SectionKind::QUANTIZED_WEIGHTS, words)
+    }
+
+    fn of_words(graph: G, weights_kind: SectionKind, weights: &'a [u32]) -> Result<Self, Error> {
         let writer = Self {
             graph,
+            weights_kind,
             weights,
             state: None,
             size: 0,
@@ -61,9 +114,15 @@ impl<'a, G: Graph> Writer<'a, G> {
     ///
     /// # Errors
     ///
-    /// [`Error::Length`] if the state is not some elements for each of the weights that learn; [`Error::OutOfRange`] as with
-    /// [`new`](Self::new).
+    /// [`Error::Length`] if the state is not some elements for each of the weights that learn; [`Error::OutOfRange`] if the weights are
+    /// quantized, and as with [`new`](Self::new).
     pub fn with_state(mut self, state: TrainingState<'a>) -> Result<Self, Error> {
+        if self.weights_kind != SectionKind::WEIGHTS {
+            return Err(Error::OutOfRange {
+                what: "the state of an optimizer",
+                range: "a file whose weights are f32",
+            });
+        }
         let (trainable, found) = (self.graph.sizes().trainable, state.optimizer_state.len());
         let whole = found.checked_div(trainable).unwrap_or(0) * trainable;
         Error::check_length(Buffer::OptimizerState, whole, found)?;
@@ -110,13 +169,13 @@ impl<'a, G: Graph> Writer<'a, G> {
             }));
         let weights_len = size_of_val(self.weights);
         let weights =
-            once(section(SectionKind::WEIGHTS, weights_len, true)).chain(numbers(self.weights));
+            once(section(self.weights_kind, weights_len, true)).chain(numbers(self.weights));
         let optimizer = self.state.into_iter().flat_map(|state| {
             let len = BLOCK + size_of_val(state.optimizer_state);
             let head = block([state.steps.to_le_bytes(), [0; 4], [0; 4], [0; 4]]);
             once(section(SectionKind::OPTIMIZER, len, false))
                 .chain(once(head))
-                .chain(numbers(state.optimizer_state))
+                .chain(numbers(bytemuck::must_cast_slice(state.optimizer_state)))
         });
         layers.chain(weights).chain(optimizer)
     }
@@ -139,7 +198,7 @@ fn section(kind: SectionKind, len: usize, required: bool) -> [u8; BLOCK] {
     ])
 }
 
-fn numbers(values: &[f32]) -> impl Iterator<Item = [u8; BLOCK]> {
+fn numbers(values: &[u32]) -> impl Iterator<Item = [u8; BLOCK]> {
     values.chunks(BLOCK / 4).map(|values| {
         let mut fields = [[0; 4]; BLOCK / 4];
         for (field, value) in fields.iter_mut().zip(values) {

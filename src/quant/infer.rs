@@ -60,6 +60,15 @@ impl<'m, G: Graph> Int8Inference<'m, G> {
         Head::of(self.weights.get(start..).unwrap_or_default()).quantization
     }
 
+    /// What a tensor's integers mean: 0 is the network's input, `i + 1` the output of layer `i`. None behind the last one.
+    ///
+    /// That of a tensor which a ReLU is about to change is the ReLU's own, if the layer before does it.
+    pub fn quantization(&self, tensor: usize) -> Option<Quantization> {
+        let layers = self.graph.layers();
+        let record = self.weights.get(layout::record(layers, tensor)?)?;
+        Some(Head::of(record).quantization)
+    }
+
     /// The outputs of one sample.
     ///
     /// Costs [`Network::multiply_accumulates`](crate::Network::multiply_accumulates).
@@ -110,7 +119,7 @@ impl<'m, G: Graph> Int8Inference<'m, G> {
 }
 
 /// A network of layers that can be quantized.
-pub(super) fn check_kinds<G: Graph>(graph: &G) -> Result<(), Error> {
+pub(crate) fn check_kinds<G: Graph>(graph: &G) -> Result<(), Error> {
     let bad = [
         (
             Kind::BatchNorm,
@@ -154,8 +163,11 @@ pub(super) struct Head {
 }
 
 impl Head {
-    pub(super) fn of(record: &[u32]) -> Self {
-        let [scale, rest] = record.first_chunk().copied().unwrap_or_default();
+    pub(super) const fn of(record: &[u32]) -> Self {
+        let [scale, rest] = match record.first_chunk() {
+            Some(head) => *head,
+            None => [0; HEAD],
+        };
         let [zero_point, exponent, source_zero, _] = rest.to_ne_bytes();
         Self {
             quantization: Quantization {

@@ -2,6 +2,8 @@
 //!
 //! Numbers are words; bytes within words are in the order of their addresses.
 
+use core::ops::Range;
+
 use crate::kernels::int8::{Geometry, NARROW_WORDS};
 use crate::layers::Op;
 use crate::network::{Layer, Network};
@@ -32,17 +34,45 @@ impl Network {
     pub const fn quantized_weights(&self) -> usize {
         total_words(self.layers())
     }
+
+    /// The words among them that belong to a tensor, 0 the network's input, `i + 1` the output of layer `i`: how it is quantized, and what its
+    /// layer computes it with. None behind the last one.
+    ///
+    /// ```
+    /// use lightlayers::Network;
+    ///
+    /// const NET: Network = Network::features(2).dense(2).relu().dense(1);
+    ///
+    /// // Scale and zero point; two biases, two multipliers, a word of four weights.
+    /// assert_eq!(NET.quantized_weights_range(0), Some(0..2));
+    /// assert_eq!(NET.quantized_weights_range(1), Some(2..9));
+    /// assert_eq!(NET.quantized_weights_range(4), None);
+    /// ```
+    pub const fn quantized_weights_range(&self, tensor: usize) -> Option<Range<usize>> {
+        record(self.layers(), tensor)
+    }
 }
 
 pub(crate) const fn total_words(layers: &[Layer]) -> usize {
+    match record(layers, layers.len()) {
+        Some(last) => last.end,
+        None => 0,
+    }
+}
+
+/// The words of a tensor's record.
+pub(crate) const fn record(layers: &[Layer], tensor: usize) -> Option<Range<usize>> {
+    if tensor > layers.len() {
+        return None;
+    }
     // The network's input.
-    let mut sum = HEAD;
+    let mut record = 0..HEAD;
     let mut i = 0;
-    while i < layers.len() {
-        sum += words(layers, i);
+    while i < tensor {
+        record = record.end..record.end + words(layers, i);
         i += 1;
     }
-    sum
+    Some(record)
 }
 
 /// The words of a layer's record.

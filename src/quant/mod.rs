@@ -65,9 +65,10 @@
 //! | max_pool2d, average_pool2d, global_max_pool, zero_padding2d, flatten, dropout | those of its input |
 //! | softmax, sigmoid; tanh | 1/256 and -128; 1/128 and 0 |
 //! | sigmoid, tanh, leaky_relu, other ReLUs | a table of 256 bytes among the weights |
-//! | batch_norm, layers of two factors, custom layers | [`Error::Unquantizable`](crate::Error::Unquantizable) |
+//! | batch_norm, layers of two factors, custom layers | [`Error::Unquantizable`] |
 
 mod calibrate;
+mod check;
 mod compare;
 mod infer;
 pub(crate) mod layout;
@@ -78,6 +79,8 @@ pub use compare::{Comparison, TensorError};
 pub use infer::Int8Inference;
 pub use quantize::quantize;
 
+pub(crate) use check::{BadHead, check_heads};
+pub(crate) use infer::check_kinds;
 pub(crate) use quantize::resolved;
 
 use crate::error::Error;
@@ -115,7 +118,7 @@ impl Quantization {
     ///
     /// [`Error::OutOfRange`] if the scale is not a positive number that 1 can be divided by.
     pub fn new(scale: f32, zero_point: i8) -> Result<Self, Error> {
-        if scale.is_normal() && scale > 0.0 && (1.0 / scale).is_normal() {
+        if Self::is_scale(scale) {
             Ok(Self { scale, zero_point })
         } else {
             Err(Error::OutOfRange {
@@ -123,6 +126,10 @@ impl Quantization {
                 range: "the positive numbers",
             })
         }
+    }
+
+    const fn is_scale(scale: f32) -> bool {
+        scale.is_normal() && scale > 0.0 && (1.0 / scale).is_normal()
     }
 
     /// The finest one that covers the numbers from `low` to `high`, and 0 exactly.

@@ -10,10 +10,11 @@
 
 use libfuzzer_sys::{Corpus, fuzz_target};
 use lightlayers::dataset::{Dataset, Target};
-use lightlayers::file::{Aligned, Reader, Writer};
+use lightlayers::file::{self, Aligned, Reader, SectionKind, Writer};
 use lightlayers::loss::MeanSquaredError;
 use lightlayers::optim::{Adam, Sgd};
-use lightlayers::{Inference, Memory, Model, Network, Plan, Trainer};
+use lightlayers::quant::Int8Inference;
+use lightlayers::{Error, Graph, Inference, Memory, Model, Network, Plan, Trainer};
 
 /// The longest file: room for the largest layer table and some weights.
 const CAPACITY: usize = 8 * 1024;
@@ -69,31 +70,60 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         let mut inference = Inference::new(Xor, weights, &mut workspace).expect("they fit");
         inference.run(&[1.0, 0.0]).expect("a sample");
     }
+    if let Ok(words) = file.quantized_weights(Xor) {
+        run_quantized(Xor, &Xor::NET, words);
+    }
     let _ = file.training_state::<Adam>(Xor);
-    if let Ok(net) = file.network() {
-        run(&file, &net);
+    let Ok(net) = file.network() else {
+        return Corpus::Keep;
+    };
+    // A summary counts everything there is to count.
+    assert!(!net.summary().training::<Adam>(1).to_string().is_empty());
+    let plan = Plan::new(&net);
+    if file.weights_kind() == SectionKind::WEIGHTS {
+        let weights = file.weights(&plan).expect("its own network");
+        run(&plan, &net, weights);
+    } else if let Ok(words) = file.quantized_weights(&plan) {
+        run_quantized(&plan, &net, words);
     }
     Corpus::Keep
 });
 
-/// Writes the network again, and takes a step of training.
-fn run(file: &Reader<'_>, net: &Network) {
-    let plan = Plan::new(net);
-    let weights = file.weights(&plan).expect("its own network");
-    let writer = Writer::new(&plan, weights).expect("as many weights");
-    assert_eq!(
-        16 * writer.blocks().count(),
-        lightlayers::file::size(net, None)
-    );
-    // A summary counts everything there is to count.
-    assert!(!net.summary().training::<Adam>(1).to_string().is_empty());
+/// Writes the quantized network again, and runs it.
+fn run_quantized(graph: impl Graph + Copy, net: &Network, words: &[u32]) {
+    let writer = match Writer::quantized(graph, words) {
+        Err(Error::Unquantizable { .. }) => return,
+        writer => writer.expect("what was read"),
+    };
+    assert_eq!(16 * writer.blocks().count(), file::quantized_size(net));
+    if 4 * net.quantized_workspace() > MOST_ELEMENTS
+        || net.multiply_accumulates() > MOST_MULTIPLY_ACCUMULATES
+    {
+        return;
+    }
+    let mut workspace = vec![0; net.quantized_workspace()];
+    let mut inference = Int8Inference::new(graph, words, &mut workspace).expect("they fit");
+    let mut input = vec![0; net.input_shape().len()];
+    let reals = vec![1.0; input.len()];
+    let outputs = inference.run_real(&reals, &mut input).expect("a sample");
+    assert_eq!(outputs.len(), net.output_shape().len());
+    // From one end of the integers to the other.
+    for (value, byte) in input.iter_mut().zip((0..=u8::MAX).cycle()) {
+        *value = byte as i8;
+    }
+    inference.run(&input).expect("a sample");
+}
 
+/// Writes the network again, and takes a step of training.
+fn run(plan: &Plan, net: &Network, weights: &[f32]) {
+    let writer = Writer::new(plan, weights).expect("as many weights");
+    assert_eq!(16 * writer.blocks().count(), file::size(net, None));
     let elements = net.training_workspace(1).max(net.inference_workspace());
     if elements > MOST_ELEMENTS || net.multiply_accumulates() > MOST_MULTIPLY_ACCUMULATES {
         return;
     }
     let mut workspace = vec![0.0; net.inference_workspace()];
-    let mut inference = Inference::new(&plan, weights, &mut workspace).expect("they fit");
+    let mut inference = Inference::new(plan, weights, &mut workspace).expect("they fit");
     let input = vec![1.0; net.input_shape().len()];
     inference.run(&input).expect("a sample");
 
@@ -103,7 +133,7 @@ fn run(file: &Reader<'_>, net: &Network) {
         optimizer_state: &mut [],
         workspace: &mut vec![0.0; net.training_workspace(1)],
     };
-    let mut trainer = Trainer::new(&plan, MeanSquaredError, Sgd, memory).expect("they fit");
+    let mut trainer = Trainer::new(plan, MeanSquaredError, Sgd, memory).expect("they fit");
     // With any weights, the loss may be infinite.
     let _ = trainer.step(&mut Ones, 0..1, 0.1);
 }

@@ -10,7 +10,7 @@ use lightlayers::{Border, Initializer, Model, Network, Op, Padding, Plan, Window
 use crate::{XOR_WEIGHTS, Xor};
 
 /// Bytes from hexadecimal digits, with a comment behind `|` in each line.
-fn hex(dump: &str) -> Vec<u8> {
+pub(crate) fn hex(dump: &str) -> Vec<u8> {
     let digits = dump.lines().filter_map(|line| line.split('|').next());
     let digits: Vec<u32> = digits
         .flat_map(|line| line.chars().filter(|c| !c.is_whitespace()))

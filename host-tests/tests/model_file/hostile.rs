@@ -1,12 +1,13 @@
 //! Damaged and hostile files: an error for each of them, a panic for none.
 
 use host_tests::golden::relative_error;
-use host_tests::model_file::{Placed, seal, written};
+use host_tests::model_file::{Placed, quantized, seal, written, written_quantized};
 use host_tests::session::{Buffers, Samples, infer, random_weights, values};
 use host_tests::twin::{Objective, Twin};
 use lightlayers::file::{FileError, Reader, SectionKind, TrainingState, Writer};
 use lightlayers::loss::MeanSquaredError;
 use lightlayers::optim::{Momentum, Sgd};
+use lightlayers::quant::Int8Inference;
 use lightlayers::{BuildError, Error, Model, Network, Plan, Rng, Trainer};
 
 use crate::{XOR_WEIGHTS, Xor};
@@ -32,6 +33,16 @@ fn rich() -> (Network, Placed) {
     (net, Placed::new(&bytes, 0))
 }
 
+/// A quantized network: both ways in which a convolution lies in memory, and every layer that has words of its own.
+fn quantized_rich() -> (Network, Placed) {
+    let net = Network::input(4, 4, 1).conv2d(2, 3).relu();
+    let net = net.residual(net.conv2d(2, 3).relu().depthwise_conv2d(3, 1), net);
+    let net = net.max_pool2d(2).leaky_relu(0.5).global_average_pool();
+    let net = net.dense(3).softmax();
+    let words = quantized(&net, &random_weights(&net, 1));
+    (net, written_quantized(&net, &words))
+}
+
 fn error(bytes: &[u8]) -> FileError {
     Reader::new(bytes).map(|_| ()).unwrap_err()
 }
@@ -39,8 +50,7 @@ fn error(bytes: &[u8]) -> FileError {
 /// Whatever the checksum covers, it covers; the header says the rest itself.
 #[test]
 fn every_bit_flip_is_noticed() {
-    let (_, rich) = rich();
-    for mut file in [xor(), rich] {
+    for mut file in [xor(), rich().1, quantized_rich().1] {
         for bit in 0..8 * file.bytes().len() {
             let flip = |file: &mut Placed| file.bytes_mut()[bit / 8] ^= 1 << (bit % 8);
             flip(&mut file);
@@ -60,7 +70,7 @@ fn every_bit_flip_is_noticed() {
 
 #[test]
 fn every_truncation_is_noticed() {
-    for whole in [xor(), rich().1] {
+    for whole in [xor(), rich().1, quantized_rich().1] {
         let bytes = whole.bytes();
         for len in 0..bytes.len() {
             let expected = if len < 16 { 16 } else { bytes.len() };
@@ -77,9 +87,13 @@ fn use_all(bytes: &[u8], of: &Network) -> Result<(), FileError> {
     let file = Reader::new(bytes)?;
     let of = Plan::new(of);
     let _ = file.weights(&of);
+    let _ = file.quantized_weights(&of);
     let _ = file.training_state::<Momentum>(&of);
     let net = file.network()?;
     let plan = Plan::new(&net);
+    if file.weights_kind() == SectionKind::QUANTIZED_WEIGHTS {
+        return use_quantized(bytes, &plan, file.quantized_weights(&plan)?);
+    }
     let weights = file.weights(&plan).expect("of its own network");
     let x = values(net.input_shape().len(), 1.0, 1);
     assert_eq!(infer(&net, weights, &x, 1).len(), net.output_shape().len());
@@ -93,6 +107,31 @@ fn use_all(bytes: &[u8], of: &Network) -> Result<(), FileError> {
     let table = 16..48 + 32 * net.len();
     let rewritten = written(&net, weights);
     assert_eq!(rewritten.bytes()[28..table.end], bytes[28..table.end]);
+    Ok(())
+}
+
+/// Any words are run.
+fn use_quantized(bytes: &[u8], plan: &Plan, words: &[u32]) -> Result<(), FileError> {
+    let net = plan.network();
+    let mut workspace = vec![0; net.quantized_workspace()];
+    let mut inference = match Int8Inference::new(plan, words, &mut workspace) {
+        Err(Error::Unquantizable { .. }) => return Ok(()),
+        inference => inference.expect("of its own network"),
+    };
+    let mut input = vec![0; net.input_shape().len()];
+    let x = values(input.len(), 1.0, 1);
+    let outputs = inference.run_real(&x, &mut input).expect("a sample");
+    assert_eq!(outputs.len(), net.output_shape().len());
+    for tensor in 0..=net.len() {
+        assert!(inference.quantization(tensor).unwrap().scale() > 0.0);
+    }
+    // What was read is what is written.
+    let rewritten = written_quantized(net, words);
+    let table = 28..48 + 32 * net.len();
+    let data = table.end + 16..table.end + 16 + 4 * words.len();
+    for range in [table, data] {
+        assert_eq!(rewritten.bytes()[range.clone()], bytes[range]);
+    }
     Ok(())
 }
 
@@ -118,16 +157,41 @@ fn every_bit_flip_under_a_checksum_that_fits() {
     }
 }
 
+/// The same of a quantized network. Of its words, the heads of tensors are known to be sound.
+#[test]
+fn every_bit_flip_of_a_quantized_network_under_a_checksum_that_fits() {
+    let (net, mut file) = quantized_rich();
+    let words = 64 + 32 * net.len();
+    let end = words + 4 * net.quantized_weights();
+    let mut accepted = 0;
+    for bit in 8 * 16..8 * file.bytes().len() {
+        let flip = |file: &mut Placed| file.bytes_mut()[bit / 8] ^= 1 << (bit % 8);
+        flip(&mut file);
+        seal(file.bytes_mut());
+        let used = use_all(file.bytes(), &net);
+        accepted += usize::from(used.is_ok());
+        let bad_head = matches!(used, Err(FileError::Tensor { .. }));
+        assert!(!bad_head || (8 * words..8 * end).contains(&bit), "{used:?}");
+        flip(&mut file);
+    }
+    seal(file.bytes_mut());
+    assert_eq!(use_all(file.bytes(), &net), Ok(()));
+    let heads = 2 * (net.len() + 1);
+    assert!(accepted >= 32 * (net.quantized_weights() - heads));
+    assert!(accepted < 8 * file.bytes().len() - 500);
+}
+
 /// A section that is cut off, under a length and a checksum that fit.
 #[test]
 fn every_truncation_under_a_checksum_that_fits() {
-    for (net, whole) in [(Xor::NET, xor()), rich()] {
+    for (net, whole) in [(Xor::NET, xor()), rich(), quantized_rich()] {
         for blocks in 1..whole.bytes().len() / 16 {
             let mut file = Placed::new(&whole.bytes()[..16 * blocks], 0);
             seal(file.bytes_mut());
             let used = use_all(file.bytes(), &net);
             // Without the last section the file of the larger network is whole.
-            let without_state = blocks == lightlayers::file::size(&net, None) / 16;
+            let without_state = blocks == lightlayers::file::size(&net, None) / 16
+                && whole.bytes().len() != lightlayers::file::quantized_size(&net);
             assert_eq!(used.is_ok(), without_state, "{blocks} blocks: {used:?}");
         }
     }
@@ -180,7 +244,7 @@ fn sections() {
     assert_eq!(
         texts,
         [
-            "model file: section WF32: expected one, found none",
+            "model file: expected a section WF32 or WQI8, found neither",
             "model file: section LAYR: expected one, found none",
             "model file: section WF32: expected one, found two",
             "model file: section WF32: expected bytes 36, found 40",
@@ -296,6 +360,18 @@ fn sizes_that_no_target_has() {
         error.to_string(),
         "model file: layer 0: expected sizes that this target can address"
     );
+}
+
+/// Sizes that only the quantized network has: the rows that a window with wide gaps reaches over.
+#[test]
+fn scratch_that_no_target_has() {
+    let gaps = |kernel| Network::input(1, 1, 65_535).conv2d(1, kernel).dilation(255);
+    let network = |net: &Network| {
+        let file = written(net, &random_weights(net, 1));
+        Reader::new(file.bytes()).unwrap().network().map(|_| ())
+    };
+    assert_eq!(network(&gaps(1)), Ok(()));
+    assert_eq!(network(&gaps(2)), Err(FileError::TooLarge { layer: 0 }));
 }
 
 /// A file of relus over two values whose layers read these tensors; additions read two.

@@ -3,6 +3,7 @@
 mod bytes;
 mod hostile;
 mod mismatch;
+mod quantized;
 mod round_trip;
 
 use lightlayers::{Model, Network};
