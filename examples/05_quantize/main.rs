@@ -26,11 +26,13 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 use lightlayers::dataset::Dataset;
+use lightlayers::file::{Reader, Writer};
 use lightlayers::metrics::arg_max;
 use lightlayers::quant::{Comparison, Int8Inference, RangeMethod, TensorError, quantize};
 use lightlayers::{Error, Inference, Plan};
 
 use calibration::Calibrated;
+use common::model::ModelFile;
 use report::{Costs, Row, Score};
 use samples::Samples;
 use trained::Trained;
@@ -149,8 +151,21 @@ fn run<D: Dataset<Error = Error>>(arguments: &Arguments, trained: Trained<D>) ->
     })?;
     let rows = Row::all(&net, &errors);
 
+    // The file has all that firmware needs: it is read again to be measured.
+    let model = out.join(format!("{}.model", trained.name));
+    let bytes: Vec<u8> = Writer::quantized(&plan, &quantized)?
+        .blocks()
+        .flatten()
+        .collect();
+    fs::write(&model, &bytes).with_context(|| format!("cannot write {}", model.display()))?;
+    let file =
+        ModelFile::read(&model).with_context(|| format!("cannot read {}", model.display()))?;
+    let reader = Reader::new(file.bytes())?;
+    let plan = Plan::new(&reader.network()?);
+    let quantized = reader.quantized_weights(&plan)?;
+
     let start = Instant::now();
-    let mut inference = Int8Inference::new(&plan, &quantized, &mut int8_workspace)?;
+    let mut inference = Int8Inference::new(&plan, quantized, &mut int8_workspace)?;
     let output = inference.output_quantization();
     let int8_score = score("int8", &mut testing, |image| {
         let outputs = inference.run_real(image, &mut integers)?;
@@ -168,7 +183,7 @@ fn run<D: Dataset<Error = Error>>(arguments: &Arguments, trained: Trained<D>) ->
     println!();
     println!("{}", report::table(&rows, &calibrated, &errors));
     let costs = Costs {
-        plan: &plan,
+        net: &net,
         f32_score,
         int8_score,
     };
@@ -184,6 +199,11 @@ fn run<D: Dataset<Error = Error>>(arguments: &Arguments, trained: Trained<D>) ->
     );
     picture::draw(&picture, &title, &net, &weights, &rows, &calibrated)?;
     println!("files:");
+    println!(
+        "  {}  {} bytes: the network of integers",
+        model.display(),
+        bytes.len()
+    );
     println!(
         "  {}  histograms of weights and activations",
         picture.display()

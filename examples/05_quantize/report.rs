@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use lightlayers::quant::TensorError;
-use lightlayers::{Network, Op, Plan, Shape};
+use lightlayers::{Network, Op, Shape, file};
 
 use crate::calibration::Calibrated;
 
@@ -131,14 +131,14 @@ impl Score {
 
 /// The two networks beside each other.
 pub struct Costs<'a> {
-    pub plan: &'a Plan,
+    pub net: &'a Network,
     pub f32_score: Score,
     pub int8_score: Score,
 }
 
 impl fmt::Display for Costs<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let net = self.plan.network();
+        let net = self.net;
         let mut line = |what: &str, real: String, quantized: String| {
             writeln!(f, "{what:<18}{real:>16}{quantized:>16}")
         };
@@ -151,6 +151,11 @@ impl fmt::Display for Costs<'_> {
             "workspace",
             4 * net.inference_workspace(),
             4 * net.quantized_workspace(),
+        )?;
+        bytes(
+            "model file",
+            file::size(net, None),
+            file::quantized_size(net),
         )?;
         let accuracy = |score: Score| format!("{:.4}", score.accuracy());
         line(

@@ -90,8 +90,8 @@ pub const MNIST_WEIGHTS: &str = concat!(
 
 /// Reads a network for MNIST from a model file.
 pub fn mnist<'a>(images: &'a ImageSet, path: &Path) -> Result<Trained<&'a Images>> {
-    let file = ModelFile::read(path)?;
     let read = || -> Result<_> {
+        let file = ModelFile::read(path)?;
         let reader = Reader::new(file.bytes())?;
         let net = reader.network()?;
         let shape = images.training.shape();
