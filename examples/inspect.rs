@@ -4,8 +4,8 @@
 //! cargo run --release --example inspect -- FILE
 //! ```
 
-use std::fs::File;
-use std::io::Read;
+mod common;
+
 use std::iter::once;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,8 @@ use clap::Parser;
 use lightlayers::file::{Reader, SectionKind};
 use lightlayers::quant::Int8Inference;
 use lightlayers::{Network, Plan};
+
+use common::model::ModelFile;
 
 /// Check a model file, and print its network and the range of its weights, or how its tensors are quantized.
 #[derive(Parser)]
@@ -29,10 +31,14 @@ fn main() -> Result<()> {
 }
 
 fn show(path: &Path) -> Result<()> {
-    let (words, len) = read(path)?;
-    let bytes = &bytemuck::cast_slice(&words)[..len];
+    let file = ModelFile::read(path)?;
+    let bytes = file.bytes();
     let file = Reader::new(bytes)?;
-    println!("{}: {len} bytes, its checksum fits", path.display());
+    println!(
+        "{}: {} bytes, its checksum fits",
+        path.display(),
+        bytes.len()
+    );
     let is_quantized = file.weights_kind() == SectionKind::QUANTIZED_WEIGHTS;
     match file.optimizer() {
         Some((steps, elements)) => {
@@ -54,15 +60,6 @@ fn show(path: &Path) -> Result<()> {
         ranges(&net, file.weights(&plan)?);
         Ok(())
     }
-}
-
-/// A file in words of 16 bytes, so that its numbers can be read where they lie, and its length.
-fn read(path: &Path) -> Result<(Vec<u128>, usize)> {
-    let mut file = File::open(path)?;
-    let len = usize::try_from(file.metadata()?.len())?;
-    let mut words = vec![0; len.div_ceil(size_of::<u128>())];
-    file.read_exact(&mut bytemuck::cast_slice_mut(&mut words)[..len])?;
-    Ok((words, len))
 }
 
 /// Prints how each tensor is quantized, and the bytes of its values and of what its layer computes them with.

@@ -5,6 +5,16 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressStyle};
 use lightlayers::Progress;
 
+/// A bar that fills with samples, one after another, under a name.
+pub fn samples_bar(name: &'static str, samples: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix} {bar:20.cyan/238} {per_sec}, {eta} left")
+        .expect("the template is a constant")
+        .progress_chars("━╸━");
+    ProgressBar::new(samples as u64)
+        .with_style(style)
+        .with_prefix(name)
+}
+
 /// A bar that fills once per epoch, and a line that stays for every tenth of the epochs.
 ///
 /// Where the standard error stream is not a terminal there is no bar. The lines go to the standard output and hold no times, so the same

@@ -102,7 +102,7 @@ pub fn run(
 /// What training with one seed gave.
 pub struct Run {
     seed: u64,
-    weights: Vec<f32>,
+    pub weights: Vec<f32>,
     epochs: Vec<EpochResult>,
     test: Metrics,
     confusion: ConfusionMatrix<10>,

@@ -6,5 +6,6 @@ pub mod bar;
 pub mod chart;
 pub mod digits;
 pub mod experiment;
+pub mod model;
 pub mod shades;
 pub mod shifted;
