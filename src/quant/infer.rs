@@ -254,7 +254,7 @@ impl<G: Graph> Pass<'_, G> {
         let head = Head::of(record);
         if layer.op.is_in_place() {
             if from != slot.output {
-                y.get_mut(..x.len())?.copy_from_slice(x);
+                int8::copy(x, y.get_mut(..x.len())?);
             }
             in_place::<G>(layer, head, own, other, y)
         } else {

@@ -55,7 +55,8 @@ impl Geometry {
             (columns.output - 1) * columns.stride + (columns.kernel - 1) * columns.dilation + 1;
         // The last pair of a narrow window may reach over the end.
         let slack = if self.is_narrow() { 3 } else { 0 };
-        (reach * self.channels + slack).next_multiple_of(2)
+        // Rows start at pairs of words.
+        (reach * self.channels + slack).next_multiple_of(4)
     }
 
     /// The rows that windows reach over.
@@ -166,8 +167,8 @@ impl Convolution<'_> {
             // Those that stay under the window.
             let stay = next - first.min(next);
             if stay < count {
-                let moved = (count - stay) * row_len..count * row_len;
-                self.rows.copy_within(moved, 0);
+                let used = self.rows.get_mut(..count * row_len).unwrap_or_default();
+                processor::move_to_start(used, (count - stay) * row_len);
             }
             next = next.max(first);
             while next < first + count {

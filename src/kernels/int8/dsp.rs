@@ -477,6 +477,56 @@ pub(super) fn narrow_row(
     }
 }
 
+/// Moves the elements from `start` on to the start; both are multiples of 4, and the first one lies at a whole word.
+///
+/// A loop of its own, as is [`copy`], because the compiler makes a call of other ones, to 2 kB of code for every alignment.
+pub(super) fn move_to_start(values: &mut [i16], start: usize) {
+    let len = values.len();
+    let is_aligned = values.as_ptr().addr().is_multiple_of(4);
+    if start >= len || !start.is_multiple_of(4) || !len.is_multiple_of(4) || !is_aligned {
+        return;
+    }
+    let to = values.as_mut_ptr();
+    // SAFETY: at least 8 bytes from `start` to the end are read, as many from the first one on written, upwards, and nothing else.
+    unsafe {
+        asm!(
+            "2:",
+            "ldrd {a}, {b}, [{from}], #8",
+            "strd {a}, {b}, [{to}], #8",
+            "cmp {from}, {end}",
+            "bne 2b",
+            from = inout(reg) to.wrapping_add(start) => _,
+            to = inout(reg) to => _,
+            end = in(reg) to.wrapping_add(len),
+            a = out(reg) _,
+            b = out(reg) _,
+            options(nostack),
+        );
+    }
+}
+
+/// `y = x`, of the same length.
+pub(crate) fn copy(x: &[i8], y: &mut [i8]) {
+    if x.len() != y.len() || x.is_empty() {
+        return;
+    }
+    // SAFETY: as many bytes as both have are read and written.
+    unsafe {
+        asm!(
+            "2:",
+            "ldrb {byte}, [{x}], #1",
+            "strb {byte}, [{y}], #1",
+            "cmp {x}, {end}",
+            "bne 2b",
+            x = inout(reg) x.as_ptr() => _,
+            y = inout(reg) y.as_mut_ptr() => _,
+            end = in(reg) x.as_ptr_range().end,
+            byte = out(reg) _,
+            options(nostack),
+        );
+    }
+}
+
 pub(super) fn widen(x: &[i8], y: &mut [i16]) {
     let (values, rest) = x.as_chunks::<4>();
     let (targets, targets_left) = y.as_chunks_mut::<4>();

@@ -4,7 +4,7 @@
 //! [`Requantize`] is the law. The functions that a processor may have instructions for are in `portable`, and for the DSP extension
 //! of Arm's Cortex-M4, M7 and M33 in `dsp`, with the same results; which of them is built says `build.rs`.
 //!
-//! **No sum overflows**: a bias is at most `i32::MAX - 255 · 127 · terms` in absolute value (`quant::quantize` sees to it), and
+//! **No sum overflows**: a bias is at most `i32::MAX - 256 · 127 · terms` in absolute value (`quant::quantize` sees to it), and
 //! the terms of a sum are at most `128 · 127` each, so that every partial sum fits. Weights that were not made so wrap around, as
 //! wrong numbers, never as a panic.
 
@@ -33,6 +33,8 @@ pub(crate) use dense::{dense, dense_place};
 pub(crate) use depthwise::Depthwise;
 pub(crate) use maximum::{global_maximum, max_pool};
 pub(crate) use softmax::{SoftmaxScale, softmax};
+
+pub(crate) use processor::copy;
 
 /// From a sum to the output: `zero_point + round(sum · 2^exponent · multiplier / 2^32)`, halves up, and then the nearest `i8`.
 ///

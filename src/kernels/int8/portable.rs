@@ -126,6 +126,18 @@ fn halves(word: u32) -> [i32; 2] {
     bytemuck::must_cast::<u32, [i16; 2]>(word).map(i32::from)
 }
 
+/// Moves the elements from `start` on to the start; both are multiples of 4.
+pub(super) fn move_to_start(values: &mut [i16], start: usize) {
+    values.copy_within(start.min(values.len()).., 0);
+}
+
+/// `y = x`, of the same length.
+pub(crate) fn copy(x: &[i8], y: &mut [i8]) {
+    if x.len() == y.len() {
+        y.copy_from_slice(x);
+    }
+}
+
 pub(super) fn widen(x: &[i8], y: &mut [i16]) {
     for (y, x) in y.iter_mut().zip(x) {
         *y = i16::from(*x);
