@@ -141,7 +141,6 @@ fn run<D: Dataset<Error = Error>>(arguments: &Arguments, trained: Trained<D>) ->
     let mut comparison = Comparison::new(
         Inference::new(&plan, &weights, &mut workspace)?,
         Int8Inference::new(&plan, &quantized, &mut int8_workspace)?,
-        &calibrated.quantizations,
         &mut errors,
     )?;
     let mut integers = vec![0; net.input_shape().len()];

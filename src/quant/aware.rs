@@ -113,13 +113,16 @@ impl sealed::Rounding for FakeQuantization<'_> {
         let Some(layer) = layers.get(index) else {
             return;
         };
-        // The other layers give numbers that are rounded already.
-        let rounds = layout::saturates(layer)
-            || matches!(
-                layer.op,
-                Op::Relu | Op::Relu6 | Op::LeakyRelu { .. } | Op::Sigmoid | Op::Tanh | Op::Softmax
-            );
-        if rounds && !layout::is_done_by_relu(layers, index) {
+        // They give some of their inputs, which are rounded, or zeros.
+        let selects = matches!(
+            layer.op,
+            Op::Flatten
+                | Op::Dropout { .. }
+                | Op::MaxPool2d { .. }
+                | Op::GlobalMaxPool
+                | Op::ZeroPadding2d { .. }
+        );
+        if !selects && layout::fused_relu(layers, index).is_none() {
             round_all(resolved(layers, self.quantizations, index + 1), values);
         }
     }
