@@ -127,6 +127,30 @@ fn gradients_pass_straight_through() {
 }
 
 #[test]
+fn gradients_stop_where_the_integers_saturate() {
+    // y = relu(w · x) from 0 to 127 · 0.015625 = 1.984375, in 255 steps: the first output lies above, the second within, the third below.
+    let net = Network::features(1).dense(3).bias(false).relu();
+    let plan = Plan::new(&net);
+    let step = Quantization::new(0.015625, 0).expect("a scale");
+    let weights = [2.0, 1.0, -1.0];
+    let mut samples = Samples(vec![(vec![1.0], Answer::Values(vec![0.0; 3]))]);
+    let mut buffers = Buffers::new::<Sgd>(&net, &weights, 1);
+    let (quantizations, mut rounded) = ([step; 3], [0.0; 3]);
+    let fake = FakeQuantization::new(&&plan, &quantizations, &mut rounded).expect("fits");
+    let loss = MeanSquaredError;
+    let trainer = Trainer::new(&plan, loss, Sgd, buffers.memory()).expect("fits");
+    let mut trainer = trainer.quantization_aware(fake);
+    trainer.step(&mut samples, 0..1, 0.1).expect("finite");
+    // dw = 2/3 · y · x where it passes; y is 1 or the nearest of the steps.
+    let y = 129.0 * 1.984375 / 255.0;
+    let [first, second, third] = *trainer.gradients() else {
+        panic!("one gradient for each weight")
+    };
+    assert_eq!([first, third], [0.0; 2]);
+    assert!((second - 2.0 / 3.0 * y).abs() < 1e-6, "{second}");
+}
+
+#[test]
 fn it_wins_back_what_coarse_steps_lose() {
     let bytes = include_bytes!("../../examples/data/digits.bin");
     let digits = PackedImages::new(bytes).expect("the repository's digits");
