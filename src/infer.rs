@@ -101,8 +101,8 @@ impl<'m, G: Graph> Inference<'m, G> {
         let source = Source::Outside(input);
         passes
             .forward(
+                0..self.graph.layers().len(),
                 &mut self.workspace,
-                slots,
                 source,
                 moving,
                 Mode::Inference,
