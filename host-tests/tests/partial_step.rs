@@ -9,7 +9,7 @@ use lightlayers::metrics::Metrics;
 use lightlayers::optim::{Adam, ClipNorm, HeavyBall, Sgd};
 use lightlayers::paper::{Kind, mnist};
 use lightlayers::quant::{FakeQuantization, Quantization};
-use lightlayers::{Error, Network, Plan, Quantity, Trainer};
+use lightlayers::{Error, Inference, Network, Plan, Quantity, Trainer};
 
 /// Takes a step in parts; returns how many they were, too.
 macro_rules! in_parts {
@@ -147,6 +147,7 @@ fn a_step_that_is_dropped_leaves_the_weights() {
         let mut step = trainer.start_step(0..4, 0.01).expect("samples");
         for _ in 0..dropped {
             assert_eq!(step.advance(&mut samples), Ok(None));
+            assert_eq!(bits(step.weights()), bits(&weights));
         }
         let trainer = step.into_trainer();
         assert_eq!(bits(trainer.weights()), bits(&weights));
@@ -155,6 +156,41 @@ fn a_step_that_is_dropped_leaves_the_weights() {
         assert!(parts > dropped);
         assert_eq!(bits(trainer.weights()), expected);
     }
+}
+
+#[test]
+fn the_network_runs_while_its_own_step_is_under_way() {
+    // Without batch normalization, whose statistics move with every sample.
+    let net = &networks()[3];
+    let plan = Plan::new(net);
+    let weights = random_weights(net, 1);
+    let mut samples = Samples::classes(net, 3, 1);
+    let mut whole = Buffers::new::<Sgd>(net, &weights, 1);
+    let trainer = Trainer::new(&plan, SoftmaxCrossEntropy::new(), Sgd, whole.memory());
+    let mut trainer = trainer.expect("buffers fit");
+    trainer.step(&mut samples, 0..3, 0.01).expect("finite");
+
+    let mut buffers = Buffers::new::<Sgd>(net, &weights, 1);
+    let memory = buffers.memory();
+    let own = Trainer::new(&plan, SoftmaxCrossEntropy::new(), Sgd, memory).expect("buffers fit");
+    let mut workspace = vec![0.0; net.inference_workspace()];
+    let image = vec![0.5; net.input_shape().len()];
+    let mut run = |weights: &[f32]| {
+        let inference = Inference::new(&plan, weights, &mut workspace);
+        let mut inference = inference.expect("buffers fit");
+        bits(inference.run(&image).expect("one image"))
+    };
+    let before = run(&weights);
+    // The step owns the trainer, and gives it back.
+    let mut step = own.into_step(0..3, 0.01);
+    while step.advance(&mut samples).expect("finite").is_none() {
+        assert_eq!(run(step.weights()), before);
+    }
+    assert_ne!(run(step.weights()), before);
+    let own = step.into_trainer();
+    assert_eq!(bits(own.weights()), bits(trainer.weights()));
+    let mut empty = own.into_step(0..0, 0.01);
+    assert_eq!(empty.advance(&mut samples), Err(Error::Empty));
 }
 
 /// Has each sample only when it is asked a second time.

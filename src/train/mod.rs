@@ -105,7 +105,7 @@ fn initialize<G: Graph>(layers: &[Layer], weights: &mut [f32], seed: u64) -> Res
 /// let mut trainer = Trainer::new(Digits, SoftmaxCrossEntropy::new(), Adam::new(), memory)?;
 /// trainer.initialize(1)?;
 ///
-/// # let bytes = include_bytes!("../examples/data/digits.bin");
+/// # let bytes = include_bytes!("../../examples/data/digits.bin");
 /// let digits = PackedImages::new(bytes)?;
 /// let mut training = Holdout::training(digits, 5)?;
 /// for epoch in 0..3 {
@@ -200,7 +200,7 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
     /// };
     /// let trainer = Trainer::new(Digits, SoftmaxCrossEntropy::new(), Adam::new(), memory)?;
     /// let mut trainer = trainer.quantization_aware(fake);
-    /// # let bytes = include_bytes!("../examples/data/digits.bin");
+    /// # let bytes = include_bytes!("../../examples/data/digits.bin");
     /// let mut digits = PackedImages::new(bytes)?;
     /// trainer.epoch(&mut digits, Epoch::shuffled(32, 1), &Constant(1e-3), |_| {})?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -400,7 +400,44 @@ impl<'m, G: Graph, L: Loss, O: Optimizer, R: Rounding> Trainer<'m, G, L, O, R> {
         &mut self,
         indices: I,
         rate: f32,
-    ) -> Result<PartialStep<'_, 'm, G, L, O, R, I>, Error> {
+    ) -> Result<PartialStep<&mut Self, I>, Error> {
+        if indices.len() == 0 {
+            return Err(Error::Empty);
+        }
+        Ok(PartialStep::new(self, indices, rate))
+    }
+
+    /// As [`start_step`](Self::start_step), with the trainer moved into the step until [`PartialStep::into_trainer`] gives it back: for a
+    /// state of the application that holds a step which is under way.
+    ///
+    /// ```
+    /// use lightlayers::loss::SoftmaxCrossEntropy;
+    /// use lightlayers::optim::Sgd;
+    /// use lightlayers::{Model, PartialStep, Trainer};
+    ///
+    /// type Learner<M> = Trainer<'static, M, SoftmaxCrossEntropy, Sgd>;
+    ///
+    /// enum State<M> {
+    ///     Waiting(Learner<M>),
+    ///     Learning(PartialStep<Learner<M>, core::array::IntoIter<usize, 4>>),
+    /// }
+    ///
+    /// impl<M: Model> State<M> {
+    ///     fn learn(self, samples: [usize; 4]) -> Self {
+    ///         match self {
+    ///             Self::Waiting(trainer) => Self::Learning(trainer.into_step(samples.into_iter(), 0.1)),
+    ///             learning => learning,
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// Without indices, there are no parts: [`PartialStep::advance`] gives [`Error::Empty`].
+    pub fn into_step<I: ExactSizeIterator<Item = usize>>(
+        self,
+        indices: I,
+        rate: f32,
+    ) -> PartialStep<Self, I> {
         PartialStep::new(self, indices, rate)
     }
 

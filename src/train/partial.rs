@@ -18,13 +18,23 @@ use crate::quant::Rounding;
 /// The bits are those of [`Trainer::step`]. A step that is dropped before its end has changed no weights, only moving statistics of batch
 /// normalization, and the velocity that an optimizer keeps in the gradients ([`HeavyBall`](crate::optim::HeavyBall)).
 ///
-/// Made by [`Trainer::start_step`].
+/// The application may run the network in between, as it was before the step: [`weights`](Self::weights) lends its weights to an
+/// [`Inference`](crate::Inference) with a workspace of its own.
+///
+/// Made by [`Trainer::start_step`], which borrows the trainer (`T` is `&mut` [`Trainer`]), or by [`Trainer::into_step`], which moves it in
+/// (`T` is [`Trainer`]).
 ///
 /// [`Memory::workspace`]: crate::Memory::workspace
 #[must_use = "a step does nothing unless it is advanced"]
 #[derive(Debug)]
-pub struct PartialStep<'t, 'm, G, L, O, R, I> {
-    trainer: &'t mut Trainer<'m, G, L, O, R>,
+pub struct PartialStep<T, I> {
+    trainer: T,
+    work: Work<I>,
+}
+
+/// What there is to do.
+#[derive(Debug)]
+pub struct Work<I> {
     indices: I,
     /// The sample that is to be read.
     next: Option<usize>,
@@ -51,33 +61,45 @@ enum Stage {
     Failed(Quantity),
 }
 
-impl<'t, 'm, G, L, O, R, I> PartialStep<'t, 'm, G, L, O, R, I>
-where
-    G: Graph,
-    L: Loss,
-    O: Optimizer,
-    R: Rounding,
-    I: ExactSizeIterator<Item = usize>,
-{
-    pub(super) fn new(
-        trainer: &'t mut Trainer<'m, G, L, O, R>,
-        indices: I,
-        rate: f32,
-    ) -> Result<Self, Error> {
-        let samples = indices.len();
-        if samples == 0 {
-            return Err(Error::Empty);
-        }
-        Ok(Self {
+/// A [`Trainer`], or a borrowed one. No others: the trait is not public.
+pub trait Steps {
+    fn weights(&self) -> &[f32];
+
+    fn do_part<D: Dataset, I: Iterator<Item = usize>>(
+        &mut self,
+        work: &mut Work<I>,
+        data: &mut D,
+    ) -> Result<Option<Metrics>, Error<D::Error>>;
+}
+
+impl<T: Steps> Steps for &mut T {
+    fn weights(&self) -> &[f32] {
+        (**self).weights()
+    }
+
+    fn do_part<D: Dataset, I: Iterator<Item = usize>>(
+        &mut self,
+        work: &mut Work<I>,
+        data: &mut D,
+    ) -> Result<Option<Metrics>, Error<D::Error>> {
+        (**self).do_part(work, data)
+    }
+}
+
+impl<T: Steps, I: ExactSizeIterator<Item = usize>> PartialStep<T, I> {
+    pub(super) fn new(trainer: T, indices: I, rate: f32) -> Self {
+        Self {
             trainer,
-            indices,
-            next: None,
-            rate,
-            samples,
-            done: 0,
-            stage: Stage::Begin,
-            metrics: Metrics::default(),
-        })
+            work: Work {
+                next: None,
+                rate,
+                samples: indices.len(),
+                indices,
+                done: 0,
+                stage: Stage::Begin,
+                metrics: Metrics::default(),
+            },
+        }
     }
 
     /// Does the next part. The metrics of the minibatch are there when the last one is done, none before.
@@ -90,24 +112,46 @@ where
         &mut self,
         data: &mut D,
     ) -> Result<Option<Metrics>, Error<D::Error>> {
-        let layers = self.trainer.graph.layers().len();
-        let part = self
-            .trainer
-            .workspace
-            .capacity()
-            .min(self.samples - self.done);
-        let mode = self.trainer.training_mode(self.done);
-        self.stage = match self.stage {
+        self.trainer.do_part(&mut self.work, data)
+    }
+
+    /// The weights: those from before the step until its last part is done, but for moving statistics of batch normalization.
+    pub fn weights(&self) -> &[f32] {
+        self.trainer.weights()
+    }
+
+    /// The trainer, without the rest of the step.
+    pub fn into_trainer(self) -> T {
+        self.trainer
+    }
+}
+
+impl<G: Graph, L: Loss, O: Optimizer, R: Rounding> Steps for Trainer<'_, G, L, O, R> {
+    fn weights(&self) -> &[f32] {
+        self.weights
+    }
+
+    fn do_part<D: Dataset, I: Iterator<Item = usize>>(
+        &mut self,
+        work: &mut Work<I>,
+        data: &mut D,
+    ) -> Result<Option<Metrics>, Error<D::Error>> {
+        if work.samples == 0 {
+            return Err(Error::Empty);
+        }
+        let layers = self.graph.layers().len();
+        let part = self.workspace.capacity().min(work.samples - work.done);
+        let mode = self.training_mode(work.done);
+        work.stage = match work.stage {
             Stage::Begin => {
-                self.trainer.begin();
+                self.begin();
                 Stage::Read(0)
             }
             Stage::Read(sample) => {
-                self.next = self.next.or_else(|| self.indices.next());
+                work.next = work.next.or_else(|| work.indices.next());
                 let range = sample..sample + 1;
-                self.trainer
-                    .read(data, &mut self.next.into_iter(), range, part)?;
-                self.next = None;
+                self.read(data, &mut work.next.into_iter(), range, part)?;
+                work.next = None;
                 if sample + 1 < part {
                     Stage::Read(sample + 1)
                 } else {
@@ -116,7 +160,7 @@ where
             }
             Stage::Forward(layer) => {
                 let range = layer..layer + 1;
-                self.trainer.forward(range, part, mode).ok_or(Error::Plan)?;
+                self.forward(range, part, mode).ok_or(Error::Plan)?;
                 if layer + 1 < layers {
                     Stage::Forward(layer + 1)
                 } else {
@@ -124,30 +168,27 @@ where
                 }
             }
             Stage::Losses => {
-                let weight = 1.0 / self.samples as f32;
-                self.trainer
-                    .losses(0, part, weight, &mut self.metrics, |_| {})
+                let weight = 1.0 / work.samples as f32;
+                self.losses(0, part, weight, &mut work.metrics, |_| {})
                     .ok_or(Error::Plan)?;
                 Stage::Backward(layers)
             }
             Stage::Backward(end) => {
                 let range = end.saturating_sub(1)..end;
                 let rest = range.start;
-                self.trainer
-                    .backward(range, part, mode)
-                    .ok_or(Error::Plan)?;
+                self.backward(range, part, mode).ok_or(Error::Plan)?;
                 if rest > 0 {
                     Stage::Backward(rest)
                 } else {
-                    self.done += part;
-                    if self.done < self.samples {
+                    work.done += part;
+                    if work.done < work.samples {
                         Stage::Read(0)
                     } else {
                         Stage::Finish
                     }
                 }
             }
-            Stage::Finish => match self.trainer.finish(self.rate, &mut self.metrics) {
+            Stage::Finish => match self.finish(work.rate, &mut work.metrics) {
                 Err(Error::NonFinite { quantity, .. }) => Stage::Failed(quantity),
                 result => {
                     result?;
@@ -156,18 +197,13 @@ where
             },
             over => over,
         };
-        match self.stage {
-            Stage::Done => Ok(Some(self.metrics)),
+        match work.stage {
+            Stage::Done => Ok(Some(work.metrics)),
             Stage::Failed(quantity) => Err(Error::NonFinite {
                 quantity,
-                step: self.trainer.step.saturating_add(1),
+                step: self.step.saturating_add(1),
             }),
             _ => Ok(None),
         }
-    }
-
-    /// The trainer, without the rest of the step.
-    pub fn into_trainer(self) -> &'t mut Trainer<'m, G, L, O, R> {
-        self.trainer
     }
 }
