@@ -1,14 +1,23 @@
-//! Two small networks, trained for 200 steps each: the checksums of their weights are the same on every processor.
+//! Three small networks, trained for 200 steps each and then quantized: the checksums of their weights, of the quantized ones, and of what
+//! the quantized networks answer are the same on every processor.
 //!
 //! Between them they have the layers that multiply, normalize and pool, both ways of drawing starting weights, the optimizers and a
-//! learning rate that is a cosine. The larger one takes 13 KB.
+//! learning rate that is a cosine. The largest takes 13 KB.
+
+use core::fmt;
+use core::marker::PhantomData;
 
 use crc32fast::Hasher;
-use lightlayers::dataset::Holdout;
+use lightlayers::dataset::{Dataset, Holdout, Target};
 use lightlayers::loss::SoftmaxCrossEntropy;
 use lightlayers::optim::{Adam, ClipNorm, Momentum, Optimizer, Sgd};
+use lightlayers::quant::{
+    Calibration, Int8Inference, Quantization, RangeMethod, TensorRange, quantize,
+};
 use lightlayers::schedule::{Cosine, Schedule};
-use lightlayers::{Error, Initializer, Memory, Model, Network, Permutation, Trainer};
+use lightlayers::{
+    Buffer, Error, Initializer, Memory, Model, Network, Padding, Permutation, Trainer,
+};
 
 use crate::digits::{DIGITS, TEST_EVERY};
 
@@ -17,6 +26,12 @@ pub const STEPS: u32 = 200;
 
 /// Samples per step, all of them at once.
 const BATCH: usize = 4;
+
+/// Samples that a network is calibrated with, and as many others that the quantized one answers.
+const SAMPLES: usize = 24;
+
+/// The most tensors of a quantized network.
+const TENSORS: usize = 16;
 
 struct Dense;
 
@@ -47,12 +62,47 @@ impl Model for Images {
         .light_dense(10, 4);
 }
 
+struct Blocks;
+
+impl Model for Blocks {
+    const NET: Network = {
+        let net = Network::input(8, 8, 1)
+            .separable_conv2d(4, 3)
+            .stride(2)
+            .batch_norm()
+            .relu6();
+        let body = net.depthwise_conv2d(3, 1).relu().conv2d(4, 1);
+        net.residual(body, net)
+            .average_pool2d(2)
+            .zero_padding2d(1)
+            .conv2d(6, 3)
+            .padding(Padding::Valid)
+            .tanh()
+            .global_average_pool()
+            .dense(10)
+    };
+}
+
+/// What is quantized of a network: without batch normalization and layers of two factors. With `SOFTMAX`, it answers shares.
+struct Integers<M, const SOFTMAX: bool>(PhantomData<M>);
+
+impl<M: Model, const SOFTMAX: bool> Model for Integers<M, SOFTMAX> {
+    const NET: Network = {
+        let net = M::NET.fold_batch_norm().split_factors();
+        if SOFTMAX { net.softmax() } else { net }
+    };
+}
+
 /// The elements of `f32` that [`dense`] wants.
 pub const DENSE: usize = elements::<ClipNorm<Adam>>(&Dense::NET);
 
 /// The elements of `f32` that [`images`] wants.
 pub const IMAGES: usize = elements::<Momentum>(&Images::NET);
 
+/// The elements of `f32` that [`blocks`] wants.
+pub const BLOCKS: usize = elements::<Momentum>(&Blocks::NET);
+
+/// Training takes them all; quantizing takes fewer, and fails if it does not.
 const fn elements<O: Optimizer>(net: &Network) -> usize {
     net.weights()
         + net.trainable_weights()
@@ -60,14 +110,37 @@ const fn elements<O: Optimizer>(net: &Network) -> usize {
         + net.training_workspace(BATCH)
 }
 
-/// Trains `light_dense` and `dense` layers in `memory`, and returns the CRC-32 of the weights.
+/// The CRC-32 of what a network becomes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Checksums {
+    /// Of the weights after their steps.
+    pub learned: u32,
+    /// Of the words of the quantized weights.
+    pub quantized: u32,
+    /// Of all outputs of the quantized network.
+    pub answers: u32,
+}
+
+impl fmt::Display for Checksums {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            learned,
+            quantized,
+            answers,
+        } = self;
+        write!(f, "{learned:08x} {quantized:08x} {answers:08x}")
+    }
+}
+
+/// Trains `light_dense` and `dense` layers in `memory`, and quantizes them there.
 ///
 /// # Errors
 ///
 /// [`Error::Length`] if `memory` has fewer than [`DENSE`] elements.
-pub fn dense(memory: &mut [f32]) -> Result<u32, Error<Error>> {
+pub fn dense(memory: &mut [f32]) -> Result<Checksums, Error<Error>> {
     let optimizer = ClipNorm::new(0.5, Adam::new()).map_err(Error::widen)?;
-    train(Dense, optimizer, 0.02, memory)
+    let learned = train(Dense, optimizer, 0.02, memory)?;
+    checksums::<Dense, false>(learned, memory)
 }
 
 /// The same with `conv2d`, `light_conv2d`, `batch_norm` and `max_pool2d` layers.
@@ -75,11 +148,25 @@ pub fn dense(memory: &mut [f32]) -> Result<u32, Error<Error>> {
 /// # Errors
 ///
 /// [`Error::Length`] if `memory` has fewer than [`IMAGES`] elements.
-pub fn images(memory: &mut [f32]) -> Result<u32, Error<Error>> {
+pub fn images(memory: &mut [f32]) -> Result<Checksums, Error<Error>> {
     let optimizer = Sgd::momentum(0.9).map_err(Error::widen)?;
-    train(Images, optimizer, 0.05, memory)
+    let learned = train(Images, optimizer, 0.05, memory)?;
+    checksums::<Images, false>(learned, memory)
 }
 
+/// The same with `separable_conv2d` and `depthwise_conv2d` layers, an addition and means, and with a softmax once it is quantized.
+///
+/// # Errors
+///
+/// [`Error::Length`] if `memory` has fewer than [`BLOCKS`] elements.
+pub fn blocks(memory: &mut [f32]) -> Result<Checksums, Error<Error>> {
+    let optimizer = Sgd::momentum(0.9).map_err(Error::widen)?;
+    let learned = train(Blocks, optimizer, 0.05, memory)?;
+    checksums::<Blocks, true>(learned, memory)
+}
+
+// Not inlined, so that the stacks of training and of quantizing do not add up.
+#[inline(never)]
 fn train<M: Model, O: Optimizer>(
     model: M,
     optimizer: O,
@@ -112,9 +199,141 @@ fn train<M: Model, O: Optimizer>(
         let samples = (start..start + BATCH).map(|position| order.index(position));
         trainer.step(&mut training, samples, schedule.rate(step))?;
     }
+    let words = trainer.weights().iter().map(|weight| weight.to_bits());
+    Ok(checksum(words))
+}
+
+/// Quantizes the trained weights at the start of `memory`, in the rest of it.
+#[inline(never)]
+fn checksums<M: Model, const SOFTMAX: bool>(
+    learned: u32,
+    memory: &mut [f32],
+) -> Result<Checksums, Error<Error>> {
+    let sizes = const { &Sizes::of(&M::NET, &Integers::<M, SOFTMAX>::NET) };
+    let mut rest = memory;
+    let mut buffer = |len| rest.split_off_mut(..len).unwrap_or_default();
+    let trained = buffer(sizes.trained);
+    let weights = buffer(sizes.weights);
+    let words = bytemuck::must_cast_slice_mut(buffer(sizes.words));
+    let input = buffer(sizes.input);
+    let mut sample = Sample {
+        target: buffer(sizes.output),
+        integers: bytemuck::must_cast_slice_mut(buffer(input.len().div_ceil(4))),
+        input,
+    };
+    // Real numbers for calibration, then integers for inference.
+    let workspace = buffer(sizes.workspace);
+
+    without_factors::<M>(trained, weights).map_err(Error::widen)?;
+    let model = Integers::<M, SOFTMAX>(PhantomData);
+    calibrated(model, weights, &mut sample, workspace, words)?;
+    let model = Integers::<M, SOFTMAX>(PhantomData);
+    let workspace = bytemuck::must_cast_slice_mut(workspace);
+    Ok(Checksums {
+        learned,
+        quantized: checksum(words.iter().copied()),
+        answers: answers(model, words, &mut sample, workspace)?,
+    })
+}
+
+/// Elements of `f32`, worked out while compiling.
+struct Sizes {
+    trained: usize,
+    weights: usize,
+    words: usize,
+    input: usize,
+    output: usize,
+    workspace: usize,
+}
+
+impl Sizes {
+    const fn of(trained: &Network, net: &Network) -> Self {
+        let (reals, integers) = (net.inference_workspace(), net.quantized_workspace());
+        Self {
+            trained: trained.weights(),
+            weights: net.weights(),
+            words: net.quantized_weights(),
+            input: net.input_shape().len(),
+            output: net.output_shape().len(),
+            workspace: if reals > integers { reals } else { integers },
+        }
+    }
+}
+
+/// The memory of a sample, as real numbers and as integers, and of its target.
+struct Sample<'m> {
+    input: &'m mut [f32],
+    target: &'m mut [f32],
+    integers: &'m mut [i8],
+}
+
+/// The weights of the network without batch normalization and layers of two factors.
+#[inline(never)]
+fn without_factors<M: Model>(trained: &[f32], weights: &mut [f32]) -> Result<(), Error> {
+    let net = const { &M::NET };
+    net.fold_batch_norm_weights(trained, weights)?;
+    const { &M::NET.fold_batch_norm() }.split_factors_weights(weights)
+}
+
+/// Calibrates with the first images for training, and quantizes.
+#[inline(never)]
+fn calibrated<M: Model, const SOFTMAX: bool>(
+    model: Integers<M, SOFTMAX>,
+    weights: &[f32],
+    sample: &mut Sample<'_>,
+    workspace: &mut [f32],
+    words: &mut [u32],
+) -> Result<(), Error<Error>> {
+    let (mut ranges, mut quantizations) = (
+        [TensorRange::EMPTY; TENSORS],
+        [Quantization::PIXELS; TENSORS],
+    );
+    let tensors = 1 + const { &Integers::<M, SOFTMAX>::NET }.len();
+    let too_many = Error::Length {
+        buffer: Buffer::Quantizations,
+        expected: tensors,
+        found: TENSORS,
+    };
+    let ranges = ranges.get_mut(..tensors).ok_or(too_many)?;
+    let quantizations = quantizations.get_mut(..tensors).ok_or(too_many)?;
+    let mut training = Holdout::training(DIGITS, TEST_EVERY).map_err(Error::widen)?;
+    let calibrating = Integers::<M, SOFTMAX>(PhantomData);
+    let calibration = Calibration::new(calibrating, weights, workspace, ranges, &mut []);
+    let mut calibration = calibration.map_err(Error::widen)?;
+    for index in 0..SAMPLES {
+        let read = training.read(index, sample.input, &mut Target::new(sample.target));
+        read.map_err(Error::Dataset)?;
+        calibration.observe(sample.input).map_err(Error::widen)?;
+    }
+    let chosen = calibration.choose(RangeMethod::MinMax, quantizations);
+    chosen.map_err(Error::widen)?;
+    quantize(model, weights, quantizations, words).map_err(Error::widen)
+}
+
+/// The CRC-32 of what the quantized network makes of the first images for testing.
+#[inline(never)]
+fn answers<M: Model, const SOFTMAX: bool>(
+    model: Integers<M, SOFTMAX>,
+    words: &[u32],
+    sample: &mut Sample<'_>,
+    workspace: &mut [u32],
+) -> Result<u32, Error<Error>> {
+    let mut testing = Holdout::testing(DIGITS, TEST_EVERY).map_err(Error::widen)?;
+    let mut inference = Int8Inference::new(model, words, workspace).map_err(Error::widen)?;
     let mut hasher = Hasher::new();
-    for weight in trainer.weights() {
-        hasher.update(&weight.to_le_bytes());
+    for index in 0..SAMPLES {
+        let read = testing.read(index, sample.input, &mut Target::new(sample.target));
+        read.map_err(Error::Dataset)?;
+        let answer = inference.run_real(sample.input, sample.integers);
+        hasher.update(bytemuck::must_cast_slice(answer.map_err(Error::widen)?));
     }
     Ok(hasher.finalize())
+}
+
+fn checksum(words: impl Iterator<Item = u32>) -> u32 {
+    let mut hasher = Hasher::new();
+    for word in words {
+        hasher.update(&word.to_le_bytes());
+    }
+    hasher.finalize()
 }
