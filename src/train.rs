@@ -11,6 +11,7 @@ use crate::metrics::{Metrics, arg_max};
 use crate::network::{Layer, Network};
 use crate::optim::{Optimizer, Step};
 use crate::plan::{Graph, Plan};
+use crate::quant::{Exact, FakeQuantization, Rounding};
 use crate::rng::{Permutation, Rng};
 use crate::schedule::Schedule;
 use crate::workspace::{Passes, Place, Source, Workspace, output_place};
@@ -175,8 +176,9 @@ pub struct Evaluated<'a> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Trainer<'m, G, L, O> {
+pub struct Trainer<'m, G, L, O, R = Exact> {
     graph: G,
+    rounding: R,
     loss: L,
     optimizer: O,
     weights: &'m mut [f32],
@@ -205,6 +207,7 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
         )?;
         Ok(Self {
             graph,
+            rounding: Exact,
             loss,
             optimizer,
             weights: memory.weights,
@@ -216,6 +219,71 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
         })
     }
 
+    /// The same session, which goes on with the numbers that a quantized network computes with, to win back what rounding loses.
+    ///
+    /// The weights that it changes are not rounded; [`quantize`](crate::quant::quantize) them afterwards with the same quantizations.
+    ///
+    /// ```
+    /// use lightlayers::dataset::PackedImages;
+    /// use lightlayers::loss::SoftmaxCrossEntropy;
+    /// use lightlayers::optim::Adam;
+    /// use lightlayers::quant::{Calibration, FakeQuantization, Quantization, RangeMethod, TensorRange};
+    /// use lightlayers::schedule::Constant;
+    /// use lightlayers::{Epoch, Memory, Model, Network, Trainer};
+    ///
+    /// #[derive(Clone, Copy)]
+    /// struct Digits;
+    ///
+    /// impl Model for Digits {
+    ///     const NET: Network = Network::input(8, 8, 1).flatten().dense(12).relu().dense(10);
+    /// }
+    ///
+    /// const NET: Network = Digits::NET;
+    /// let mut weights = [0.0; NET.weights()];
+    /// NET.initialize(&mut weights, 1)?;
+    ///
+    /// let mut ranges = [TensorRange::EMPTY; NET.len() + 1];
+    /// let mut workspace = [0.0; NET.inference_workspace()];
+    /// let mut calibration = Calibration::new(Digits, &weights, &mut workspace, &mut ranges, &mut [])?;
+    /// calibration.observe(&[0.5; 64])?;
+    /// let mut quantizations = [Quantization::PIXELS; NET.len() + 1];
+    /// calibration.choose(RangeMethod::MinMax, &mut quantizations)?;
+    ///
+    /// let mut rounded = [0.0; NET.weights()];
+    /// let fake = FakeQuantization::new(&Digits, &quantizations, &mut rounded)?;
+    /// let memory = Memory {
+    ///     weights: &mut weights,
+    ///     gradients: &mut [0.0; NET.trainable_weights()],
+    ///     optimizer_state: &mut [0.0; NET.optimizer_state::<Adam>()],
+    ///     workspace: &mut [0.0; NET.training_workspace(1)],
+    /// };
+    /// let trainer = Trainer::new(Digits, SoftmaxCrossEntropy::new(), Adam::new(), memory)?;
+    /// let mut trainer = trainer.quantization_aware(fake);
+    /// # let bytes = include_bytes!("../examples/data/digits.bin");
+    /// let mut digits = PackedImages::new(bytes)?;
+    /// trainer.epoch(&mut digits, Epoch::shuffled(32, 1), &Constant(1e-3), |_| {})?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn quantization_aware(
+        self,
+        fake: FakeQuantization<'m>,
+    ) -> Trainer<'m, G, L, O, FakeQuantization<'m>> {
+        Trainer {
+            graph: self.graph,
+            rounding: fake,
+            loss: self.loss,
+            optimizer: self.optimizer,
+            weights: self.weights,
+            gradients: self.gradients,
+            optimizer_state: self.optimizer_state,
+            workspace: self.workspace,
+            step: self.step,
+            dropout_seed: self.dropout_seed,
+        }
+    }
+}
+
+impl<G: Graph, L: Loss, O: Optimizer, R: Rounding> Trainer<'_, G, L, O, R> {
     /// Starts afresh: the weights of [`Network::initialize`], the state of the optimizer at 0, and no step done.
     ///
     /// For a [`Model`](crate::Model), only the table of its own layers is linked, and the code of an [`Initializer`](crate::Initializer)
@@ -333,6 +401,8 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
         let weight = 1.0 / samples as f32;
         let mut metrics = Metrics::default();
         self.optimizer.begin(self.gradients);
+        self.rounding
+            .round_weights(self.graph.layers(), self.weights);
         let mut done = 0;
         while done < samples {
             let mode = Mode::Training(Stream {
@@ -365,6 +435,8 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
         if len == 0 {
             return Err(Error::Empty);
         }
+        self.rounding
+            .round_weights(self.graph.layers(), self.weights);
         let mut metrics = Metrics::default();
         let mut indices = 0..len;
         while !indices.is_empty() {
@@ -433,12 +505,14 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
             }
         }
 
+        self.rounding.round_input(self.graph.layers(), inputs);
         if let Some(shape) = sizes.input_image {
             lanes::interleave(inputs, shape, part);
         }
 
         let (weights, moving) = self
-            .weights
+            .rounding
+            .weights(self.weights)
             .split_at_checked(sizes.trained)
             .ok_or(Error::Plan)?;
         let passes = Passes {
@@ -448,8 +522,16 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
         };
         let source = Source::Workspace(sizes.training_input);
         let slots = self.graph.training_slots();
+        let rounding = &self.rounding;
         passes
-            .forward(&mut self.workspace, slots, source, moving, mode, |_, _| {})
+            .forward(
+                &mut self.workspace,
+                slots,
+                source,
+                moving,
+                mode,
+                |layers, (index, output)| rounding.round_output(layers, index, output),
+            )
             .ok_or(Error::Plan)?;
         let output = output_place(slots, sizes.output).ok_or(Error::Plan)?;
         let gradient = match self.graph.backward_slots().last() {
@@ -493,7 +575,7 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
         let (weights, moving) = self.weights.split_at_mut_checked(sizes.trained)?;
         let passes = Passes {
             graph: &self.graph,
-            weights,
+            weights: self.rounding.weights(weights),
             batch: part,
         };
         passes.backward(

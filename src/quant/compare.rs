@@ -102,10 +102,7 @@ impl<'m, G: Graph> Comparison<'m, G> {
         let mut fits = Some(());
         let real = self.real.observe(sample, |layers, (index, real)| {
             fits = fits.and_then(|()| pass.step(index));
-            let is_done_by_relu = layers.iter().skip(index + 1).any(|layer| {
-                usize::from(layer.source) == index + 1 && layout::is_fused(layers, layer)
-            });
-            if !is_done_by_relu
+            if !layout::is_done_by_relu(layers, index)
                 && let (Some(errors), Some(quantized)) =
                     (errors.get_mut(index), pass.output_of(index))
             {

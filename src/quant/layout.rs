@@ -134,6 +134,12 @@ pub(crate) const fn is_fused(layers: &[Layer], relu: &Layer) -> bool {
     }
 }
 
+/// The layer's output is changed by a ReLU that the layer does: a quantized network does not have it.
+pub(crate) fn is_done_by_relu(layers: &[Layer], index: usize) -> bool {
+    let mut after = layers.iter().skip(index + 1);
+    after.any(|layer| usize::from(layer.source) == index + 1 && is_fused(layers, layer))
+}
+
 const fn readers(layers: &[Layer], tensor: u8) -> usize {
     let mut count = 0;
     let mut i = 0;

@@ -7,10 +7,12 @@
 //! # From a trained network to firmware
 //!
 //! 1. What is quantized has no batch normalization and no layer of two factors: [`Network::fold_batch_norm`](crate::Network::fold_batch_norm) and
-//!    [`Network::split_factors`](crate::Network::split_factors) make such a network, and their weights. The tensor between two factors is quantized like all others.
+//!    [`Network::split_factors`](crate::Network::split_factors) make such a network, and their weights. The tensor between two
+//!    factors is quantized like all others.
 //! 2. A [`Calibration`] runs samples through it and watches the range of every tensor; a [`RangeMethod`] chooses what part of it the
 //!    256 integers cover.
 //! 3. [`quantize`] makes the weights. A [`Comparison`] says what that cost each layer.
+//!    [`Trainer::quantization_aware`](crate::Trainer::quantization_aware) wins back what it loses.
 //! 4. A model [`file`](crate::file) takes them into the firmware, where [`Int8Inference`] reads them in place.
 //!
 //! Nothing of it needs `std`: a chip can calibrate itself.
@@ -67,6 +69,7 @@
 //! | sigmoid, tanh, leaky_relu, other ReLUs | a table of 256 bytes among the weights |
 //! | batch_norm, layers of two factors, custom layers | [`Error::Unquantizable`] |
 
+pub(crate) mod aware;
 mod calibrate;
 mod check;
 mod compare;
@@ -74,6 +77,7 @@ mod infer;
 pub(crate) mod layout;
 mod quantize;
 
+pub use aware::{Exact, FakeQuantization, Rounding};
 pub use calibrate::{Calibration, Histogram, RangeMethod, TensorRange};
 pub use compare::{Comparison, TensorError};
 pub use infer::Int8Inference;

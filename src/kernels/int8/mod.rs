@@ -2,7 +2,8 @@
 //!
 //! **The same integers everywhere**: sums of integers do not depend on their order, and everything else is defined to the bit.
 //! [`Requantize`] is the law. The functions that a processor may have instructions for are in `portable`, and for the DSP extension
-//! of Arm's Cortex-M4, M7 and M33 in `dsp`, with the same results; which of them is built says `build.rs`.
+//! of Arm's Cortex-M4 and M7 in `dsp`, with the same results; which of them is built says `build.rs`. A Cortex-M33 gets the latter if the
+//! compiler is told that it is one, `-C target-cpu=cortex-m33`.
 //!
 //! **No sum overflows**: a bias is at most `i32::MAX - 256 · 127 · terms` in absolute value (`quant::quantize` sees to it), and
 //! the terms of a sum are at most `128 · 127` each, so that every partial sum fits. Weights that were not made so wrap around, as

@@ -196,8 +196,11 @@ pub mod quantized {
     use lightlayers::quant::{Calibration, Quantization, RangeMethod, TensorRange, quantize};
     use lightlayers::{Error, Model};
 
+    /// Makes the weights of a network.
+    type Make = fn() -> Result<Vec<u32>, Error>;
+
     /// The networks that firmware runs quantized, and their weights.
-    pub const ALL: [(&str, fn() -> Result<Vec<u32>, Error>); 9] = [
+    pub const ALL: [(&str, Make); 9] = [
         ("Conv28x28x8", || words(super::Conv28x28x8)),
         ("Conv14x14x16", || words(super::Conv14x14x16)),
         ("Conv28x28x1", || words(super::Conv28x28x1)),

@@ -1,0 +1,208 @@
+//! Training with fake quantization: it computes what the quantized network computes, its gradients
+//! pass straight through, and it wins back what coarse steps lose.
+
+use host_tests::quantized::{infer, words};
+use host_tests::session::{Answer, Buffers, Samples, random_weights, values};
+use lightlayers::dataset::{Holdout, PackedImages};
+use lightlayers::loss::{MeanSquaredError, SoftmaxCrossEntropy};
+use lightlayers::optim::{Adam, Sgd};
+use lightlayers::quant::{Calibration, FakeQuantization, Quantization, RangeMethod, TensorRange};
+use lightlayers::schedule::Constant;
+use lightlayers::{Epoch, Error, Network, Plan, Trainer};
+
+fn calibrated(plan: &Plan, weights: &[f32], samples: &[Vec<f32>]) -> Vec<Quantization> {
+    let tensors = plan.network().len() + 1;
+    let mut workspace = vec![0.0; plan.network().inference_workspace()];
+    let mut ranges = vec![TensorRange::EMPTY; tensors];
+    let mut calibration =
+        Calibration::new(plan, weights, &mut workspace, &mut ranges, &mut []).expect("buffers fit");
+    for sample in samples {
+        calibration.observe(sample).expect("one finite sample");
+    }
+    let mut quantizations = vec![Quantization::PIXELS; tensors];
+    calibration
+        .choose(RangeMethod::MinMax, &mut quantizations)
+        .expect("observed");
+    quantizations
+}
+
+/// The quantization of the output of the last layer.
+fn last(quantizations: &[Quantization]) -> Quantization {
+    *quantizations.last().expect("a network has an input")
+}
+
+#[test]
+fn it_computes_what_the_quantized_network_computes() {
+    let image = Network::input(7, 6, 3);
+    let residual = image.conv2d(4, 3).relu();
+    let residual = residual.residual(residual.conv2d(4, 3).relu6().conv2d(4, 1), residual);
+    let nets = [
+        Network::features(9).dense(8).relu().dense(5),
+        image
+            .conv2d(6, 3)
+            .relu()
+            .max_pool2d(2)
+            .conv2d(5, 3)
+            .leaky_relu(0.1)
+            .flatten()
+            .dense(4),
+        residual.relu().global_average_pool().dense(3),
+        image
+            .depthwise_conv2d(3, 2)
+            .tanh()
+            .average_pool2d(2)
+            .flatten()
+            .dense(3)
+            .sigmoid(),
+    ];
+    let (mut same, mut all) = (0, 0);
+    for (seed, net) in (0..).zip(&nets) {
+        let plan = Plan::new(net);
+        let weights = random_weights(net, seed);
+        let len = net.input_shape().len();
+        let rows: Vec<_> = (0..12).map(|i| values(len, 1.0, 100 * seed + i)).collect();
+        let quantizations = calibrated(&plan, &weights, &rows);
+        let outputs = net.output_shape().len();
+        let target = vec![0.0; outputs * rows.len()];
+        let mut samples = Samples::from_rows(&rows.concat(), &target, rows.len());
+
+        let mut buffers = Buffers::new::<Adam>(net, &weights, 5);
+        let mut rounded = vec![0.0; net.weights()];
+        let fake = FakeQuantization::new(&&plan, &quantizations, &mut rounded).expect("fits");
+        let loss = MeanSquaredError;
+        let trainer = Trainer::new(&plan, loss, Adam::new(), buffers.memory()).expect("fits");
+        let mut found: Vec<f32> = Vec::new();
+        trainer
+            .quantization_aware(fake)
+            .evaluate(&mut samples, |evaluated| found.extend(evaluated.outputs))
+            .expect("finite samples");
+
+        let integers: Vec<_> = rows
+            .concat()
+            .iter()
+            .map(|x| quantizations[0].quantize(*x))
+            .collect();
+        let words = words(net, &weights, &quantizations);
+        let step = last(&quantizations);
+        for (found, expected) in found.iter().zip(infer(net, &words, &integers)) {
+            // In steps; one near a tie of a hidden layer moves a few of them.
+            let apart = (found - step.dequantize(expected)).abs() / step.scale();
+            assert!(apart < 4.0, "{apart} steps apart in network {seed}");
+            same += usize::from(apart < 0.01);
+            all += 1;
+        }
+    }
+    assert!(10 * same >= 9 * all, "only {same} of {all} are the same");
+}
+
+#[test]
+fn gradients_pass_straight_through() {
+    // y = round(w) · round(x); steps of 1/127 of the largest weight, and of 0.5.
+    let net = Network::features(2).dense(1).bias(false);
+    let plan = Plan::new(&net);
+    let half = Quantization::new(0.5, 0).expect("a scale");
+    let quantizations = [half, half];
+    let weights = [1.27, 0.304];
+    let mut samples = Samples(vec![(vec![1.1, -1.9], Answer::Values(vec![0.0]))]);
+    let mut buffers = Buffers::new::<Sgd>(&net, &weights, 1);
+    let mut rounded = [0.0; 2];
+    let fake = FakeQuantization::new(&&plan, &quantizations, &mut rounded).expect("fits");
+    let loss = MeanSquaredError;
+    let trainer = Trainer::new(&plan, loss, Sgd, buffers.memory()).expect("fits");
+    let mut trainer = trainer.quantization_aware(fake);
+    trainer.step(&mut samples, 0..1, 0.1).expect("finite");
+    // x = [1, -2], w = [1.27, 0.30]: their product is 0.67, rounded 0.5. dy = 2 · 0.5 = 1, dw = dy · x.
+    let expected = [1.0, -2.0];
+    for (found, expected) in trainer.gradients().iter().zip(expected) {
+        assert!((found - expected).abs() < 1e-6, "{found} is not {expected}");
+    }
+    // The weights that are not rounded move.
+    for (found, expected) in trainer.weights().iter().zip([1.27 - 0.1, 0.304 + 0.2]) {
+        assert!((found - expected).abs() < 1e-6, "{found} is not {expected}");
+    }
+}
+
+#[test]
+fn it_wins_back_what_coarse_steps_lose() {
+    let bytes = include_bytes!("../../examples/data/digits.bin");
+    let digits = PackedImages::new(bytes).expect("the repository's digits");
+    let mut training = Holdout::training(digits, 5).expect("a fifth");
+    let mut testing = Holdout::testing(digits, 5).expect("a fifth");
+    let net = Network::input(8, 8, 1).flatten().dense(12).relu().dense(10);
+    let plan = Plan::new(&net);
+    let mut weights = vec![0.0; net.weights()];
+    net.initialize(&mut weights, 1).expect("fits");
+    let loss = SoftmaxCrossEntropy::new();
+    let mut buffers = Buffers::new::<Adam>(&net, &weights, 32);
+    let mut trainer =
+        Trainer::new(&plan, loss, Adam::new(), buffers.memory()).expect("buffers fit");
+    for epoch in 0..20 {
+        let epoch = Epoch::shuffled(32, epoch);
+        trainer
+            .epoch(&mut training, epoch, &Constant(0.01), |_| {})
+            .expect("finite");
+    }
+    let exact = trainer.evaluate(&mut testing, |_| {}).expect("finite");
+    let weights = trainer.weights().to_vec();
+
+    // Steps 24 times as wide as they should be: 3 to 4 bits.
+    let mut quantizations = calibrated(&plan, &weights, &[vec![0.5; 64]]);
+    for (tensor, zero_point) in [(2, 0), (3, -128), (4, 0)] {
+        let scale = if tensor == 4 { 6.0 } else { 1.5 };
+        quantizations[tensor] = Quantization::new(scale, zero_point).expect("a scale");
+    }
+    let mut buffers = Buffers::new::<Adam>(&net, &weights, 32);
+    let mut rounded = vec![0.0; net.weights()];
+    let fake = FakeQuantization::new(&&plan, &quantizations, &mut rounded).expect("fits");
+    let trainer = Trainer::new(&plan, loss, Adam::new(), buffers.memory()).expect("buffers fit");
+    let mut trainer = trainer.quantization_aware(fake);
+    let before = trainer.evaluate(&mut testing, |_| {}).expect("finite");
+    for epoch in 0..20 {
+        let epoch = Epoch::shuffled(32, 100 + epoch);
+        trainer
+            .epoch(&mut training, epoch, &Constant(0.003), |_| {})
+            .expect("finite");
+    }
+    let after = trainer.evaluate(&mut testing, |_| {}).expect("finite");
+    println!(
+        "test accuracy {:.4}, rounded {:.4}, fine-tuned {:.4}",
+        exact.accuracy(),
+        before.accuracy(),
+        after.accuracy()
+    );
+    let lost = exact.accuracy() - before.accuracy();
+    assert!(lost > 0.03, "the steps are not coarse: {lost} lost");
+    let left = exact.accuracy() - after.accuracy();
+    assert!(left < lost / 2.0, "{left} of {lost} is still lost");
+}
+
+#[test]
+fn buffers_of_a_wrong_length_and_other_layers_are_refused() {
+    let net = Network::features(3).dense(2);
+    let plan = Plan::new(&net);
+    let quantizations = [Quantization::PIXELS; 2];
+    let (mut seven, mut eight) = ([0.0; 7], [0.0; 8]);
+    let short = FakeQuantization::new(&&plan, &quantizations, &mut seven);
+    assert!(matches!(
+        short,
+        Err(Error::Length {
+            expected: 8,
+            found: 7,
+            ..
+        })
+    ));
+    let short = FakeQuantization::new(&&plan, &quantizations[..1], &mut eight);
+    assert!(matches!(
+        short,
+        Err(Error::Length {
+            expected: 2,
+            found: 1,
+            ..
+        })
+    ));
+    let net = net.batch_norm();
+    let mut weights = vec![0.0; net.weights()];
+    let plan = Plan::new(&net);
+    let other = FakeQuantization::new(&&plan, &[Quantization::PIXELS; 3], &mut weights);
+    assert!(matches!(other, Err(Error::Unquantizable { layer: 1, .. })));
+}

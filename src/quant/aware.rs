@@ -1,0 +1,144 @@
+//! Training that knows that its network will be quantized.
+
+use super::layout;
+use super::{Quantization, infer::check_kinds, resolved};
+use crate::error::{Buffer, Error};
+use crate::layers::Op;
+use crate::network::Layer;
+use crate::plan::Graph;
+
+/// What training rounds while it computes: nothing, or what [`FakeQuantization`] does.
+pub trait Rounding: sealed::Rounding {}
+
+impl<T: sealed::Rounding> Rounding for T {}
+
+pub(crate) mod sealed {
+    use crate::network::Layer;
+
+    pub trait Rounding {
+        /// Rounds the weights, before they are used.
+        fn round_weights(&mut self, layers: &[Layer], weights: &[f32]);
+        /// The weights that are used in place of the others.
+        fn weights<'a>(&'a self, weights: &'a [f32]) -> &'a [f32];
+        /// Rounds the network's inputs.
+        fn round_input(&self, layers: &[Layer], values: &mut [f32]);
+        /// Rounds the output of a layer, when it has run.
+        fn round_output(&self, layers: &[Layer], index: usize, values: &mut [f32]);
+    }
+}
+
+/// Rounds nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Exact;
+
+impl sealed::Rounding for Exact {
+    #[inline(always)]
+    fn round_weights(&mut self, _: &[Layer], _: &[f32]) {}
+
+    #[inline(always)]
+    fn weights<'a>(&'a self, weights: &'a [f32]) -> &'a [f32] {
+        weights
+    }
+
+    #[inline(always)]
+    fn round_input(&self, _: &[Layer], _: &mut [f32]) {}
+
+    #[inline(always)]
+    fn round_output(&self, _: &[Layer], _: usize, _: &mut [f32]) {}
+}
+
+/// Computes with the numbers that a quantized network has: weights rounded to 255 steps for each output channel, activations to their 256.
+///
+/// Gradients pass straight through the rounding (Bengio et al., arXiv 1308.3432; Jacob et al., arXiv 1712.05877), and change weights that
+/// are not rounded. [`Trainer::quantization_aware`](crate::Trainer::quantization_aware) trains so.
+#[derive(Debug)]
+pub struct FakeQuantization<'m> {
+    quantizations: &'m [Quantization],
+    weights: &'m mut [f32],
+}
+
+impl<'m> FakeQuantization<'m> {
+    /// Of a network that can be quantized, with the quantizations of its tensors, as a [`Calibration`](super::Calibration) chooses them, and
+    /// memory for its weights as they are used, [`Network::weights`](crate::Network::weights) elements.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Length`] if a buffer does not have the length that the network needs, [`Error::Unquantizable`] if it has a layer that cannot be
+    /// quantized.
+    pub fn new(
+        graph: &impl Graph,
+        quantizations: &'m [Quantization],
+        weights: &'m mut [f32],
+    ) -> Result<Self, Error> {
+        check_kinds(graph)?;
+        let tensors = graph.layers().len() + 1;
+        Error::check_length(Buffer::Quantizations, tensors, quantizations.len())?;
+        Error::check_length(Buffer::Weights, graph.sizes().weights, weights.len())?;
+        Ok(Self {
+            quantizations,
+            weights,
+        })
+    }
+}
+
+impl sealed::Rounding for FakeQuantization<'_> {
+    fn round_weights(&mut self, layers: &[Layer], weights: &[f32]) {
+        for (rounded, weight) in self.weights.iter_mut().zip(weights) {
+            *rounded = *weight;
+        }
+        for layer in layers {
+            let kernel = self.weights.get_mut(layer.weights_range());
+            let kernel = kernel.and_then(|own| own.get_mut(..layout::kernel_len(layer)));
+            let filters = usize::from(layer.output.channels).max(1);
+            let kernel = kernel.unwrap_or_default();
+            for filter in 0..filters.min(kernel.len()) {
+                let own = kernel.iter().skip(filter).step_by(filters);
+                let largest = own.fold(0.0_f32, |most, weight| most.max(weight.abs()));
+                for weight in kernel.iter_mut().skip(filter).step_by(filters) {
+                    *weight = round_to(*weight, largest / 127.0, (-127.0, 127.0));
+                }
+            }
+        }
+    }
+
+    fn weights<'a>(&'a self, _: &'a [f32]) -> &'a [f32] {
+        self.weights
+    }
+
+    fn round_input(&self, layers: &[Layer], values: &mut [f32]) {
+        round_all(resolved(layers, self.quantizations, 0), values);
+    }
+
+    fn round_output(&self, layers: &[Layer], index: usize, values: &mut [f32]) {
+        let Some(layer) = layers.get(index) else {
+            return;
+        };
+        // The other layers give numbers that are rounded already.
+        let rounds = layout::saturates(layer)
+            || matches!(
+                layer.op,
+                Op::Relu | Op::Relu6 | Op::LeakyRelu { .. } | Op::Sigmoid | Op::Tanh | Op::Softmax
+            );
+        if rounds && !layout::is_done_by_relu(layers, index) {
+            round_all(resolved(layers, self.quantizations, index + 1), values);
+        }
+    }
+}
+
+fn round_all(quantization: Quantization, values: &mut [f32]) {
+    let zero = f32::from(quantization.zero_point);
+    let limits = (-128.0 - zero, 127.0 - zero);
+    for value in values {
+        *value = round_to(*value, quantization.scale, limits);
+    }
+}
+
+/// The nearest multiple of a step between two multiples of it; halves to the even one.
+fn round_to(value: f32, step: f32, (low, high): (f32, f32)) -> f32 {
+    /// Of a number that is added and taken away again, no bits behind the point are left.
+    const ROUNDER: f32 = 12_582_912.0;
+    if step <= 0.0 {
+        return 0.0;
+    }
+    ((value / step).clamp(low, high) + ROUNDER - ROUNDER) * step
+}
