@@ -106,7 +106,7 @@ impl<'m, G: Graph> Inference<'m, G> {
                 source,
                 moving,
                 Mode::Inference,
-                |layers, (index, output)| observe(layers, (index, output)),
+                |layers, output| observe(layers, (output.index, output.values)),
             )
             .ok_or(Error::Plan)?;
         let output = output_place(slots, sizes.output).ok_or(Error::Plan)?;

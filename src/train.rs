@@ -530,7 +530,7 @@ impl<G: Graph, L: Loss, O: Optimizer, R: Rounding> Trainer<'_, G, L, O, R> {
                 source,
                 moving,
                 mode,
-                |layers, (index, output)| rounding.round_output(layers, index, output),
+                |layers, output| rounding.round_output(layers, output),
             )
             .ok_or(Error::Plan)?;
         let output = output_place(slots, sizes.output).ok_or(Error::Plan)?;

@@ -106,6 +106,14 @@ pub(crate) struct Passes<'a, G> {
     pub(crate) batch: usize,
 }
 
+/// What a layer has just written.
+pub struct Output<'a> {
+    pub(crate) index: usize,
+    pub(crate) values: &'a mut [f32],
+    /// What its backward pass will read beside them; empty for inference.
+    pub(crate) saved: &'a mut [f32],
+}
+
 /// Where the first layer reads.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Source<'a> {
@@ -140,7 +148,7 @@ impl<G: Graph> Passes<'_, G> {
         source: Source<'_>,
         moving: &[f32],
         mode: Mode,
-        mut after: impl FnMut(&[Layer], (usize, &mut [f32])),
+        mut after: impl FnMut(&[Layer], Output<'_>),
     ) -> Option<()> {
         let batch = self.batch;
         let (input, outside) = match source {
@@ -176,7 +184,12 @@ impl<G: Graph> Passes<'_, G> {
                     call.interleave_input(x);
                     call.interleave_output(y);
                 }
-                after(self.graph.layers(), (index, y));
+                let output = Output {
+                    index,
+                    values: y,
+                    saved,
+                };
+                after(self.graph.layers(), output);
                 continue;
             }
             elementwise::copy(outside_at(from).unwrap_or(x), y);
@@ -190,10 +203,20 @@ impl<G: Graph> Passes<'_, G> {
                 let [y, other, ..] = workspace.tensors([output, place, NONE, NONE], batch)?;
                 let other = outside_at(second).unwrap_or(other);
                 layers::forward_in_place::<G>(call, y, &mut [], other, &[], mode);
-                after(self.graph.layers(), (index, y));
+                let output = Output {
+                    index,
+                    values: y,
+                    saved: &mut [],
+                };
+                after(self.graph.layers(), output);
             } else {
                 layers::forward_in_place::<G>(call, y, saved, &[], statistics, mode);
-                after(self.graph.layers(), (index, y));
+                let output = Output {
+                    index,
+                    values: y,
+                    saved,
+                };
+                after(self.graph.layers(), output);
             }
         }
         Some(())
