@@ -11,15 +11,12 @@ use crc32fast::Hasher;
 use lightlayers::dataset::{Dataset, Holdout, Target};
 use lightlayers::loss::SoftmaxCrossEntropy;
 use lightlayers::optim::{Adam, ClipNorm, Momentum, Optimizer, Sgd};
-use lightlayers::quant::{
-    Calibration, Int8Inference, Quantization, RangeMethod, TensorRange, quantize,
-};
+use lightlayers::quant::Int8Inference;
 use lightlayers::schedule::{Cosine, Schedule};
-use lightlayers::{
-    Buffer, Error, Initializer, Memory, Model, Network, Padding, Permutation, Trainer,
-};
+use lightlayers::{Error, Initializer, Memory, Model, Network, Padding, Permutation, Trainer};
 
 use crate::digits::{DIGITS, TEST_EVERY};
+use crate::int8::{Buffers, Sizes, buffer, calibrated};
 
 /// Optimizer steps.
 pub const STEPS: u32 = 200;
@@ -30,9 +27,7 @@ const BATCH: usize = 4;
 /// Samples that a network is calibrated with, and as many others that the quantized one answers.
 const SAMPLES: usize = 24;
 
-/// The most tensors of a quantized network.
-const TENSORS: usize = 16;
-
+#[derive(Clone, Copy)]
 struct Dense;
 
 impl Model for Dense {
@@ -46,6 +41,7 @@ impl Model for Dense {
         .dense(10);
 }
 
+#[derive(Clone, Copy)]
 struct Images;
 
 impl Model for Images {
@@ -62,6 +58,7 @@ impl Model for Images {
         .light_dense(10, 4);
 }
 
+#[derive(Clone, Copy)]
 struct Blocks;
 
 impl Model for Blocks {
@@ -84,6 +81,7 @@ impl Model for Blocks {
 }
 
 /// What is quantized of a network: without batch normalization and layers of two factors. With `SOFTMAX`, it answers shares.
+#[derive(Clone, Copy)]
 struct Integers<M, const SOFTMAX: bool>(PhantomData<M>);
 
 impl<M: Model, const SOFTMAX: bool> Model for Integers<M, SOFTMAX> {
@@ -175,12 +173,11 @@ fn train<M: Model, O: Optimizer>(
 ) -> Result<u32, Error<Error>> {
     // What is left of a memory that is too short is an empty buffer, which the trainer refuses.
     let mut rest = memory;
-    let mut buffer = |len| rest.split_off_mut(..len).unwrap_or_default();
     let memory = Memory {
-        weights: buffer(M::NET.weights()),
-        gradients: buffer(M::NET.trainable_weights()),
-        optimizer_state: buffer(M::NET.optimizer_state::<O>()),
-        workspace: buffer(M::NET.training_workspace(BATCH)),
+        weights: buffer(&mut rest, M::NET.weights()),
+        gradients: buffer(&mut rest, M::NET.trainable_weights()),
+        optimizer_state: buffer(&mut rest, M::NET.optimizer_state::<O>()),
+        workspace: buffer(&mut rest, M::NET.training_workspace(BATCH)),
     };
     let trainer = Trainer::new(model, SoftmaxCrossEntropy::new(), optimizer, memory);
     let mut trainer = trainer.map_err(Error::widen)?.with_dropout_seed(2);
@@ -205,66 +202,25 @@ fn train<M: Model, O: Optimizer>(
 
 /// Quantizes the trained weights at the start of `memory`, in the rest of it.
 #[inline(never)]
-fn checksums<M: Model, const SOFTMAX: bool>(
+fn checksums<M: Model + Copy, const SOFTMAX: bool>(
     learned: u32,
     memory: &mut [f32],
 ) -> Result<Checksums, Error<Error>> {
-    let sizes = const { &Sizes::of(&M::NET, &Integers::<M, SOFTMAX>::NET) };
     let mut rest = memory;
-    let mut buffer = |len| rest.split_off_mut(..len).unwrap_or_default();
-    let trained = buffer(sizes.trained);
-    let weights = buffer(sizes.weights);
-    let words = bytemuck::must_cast_slice_mut(buffer(sizes.words));
-    let input = buffer(sizes.input);
-    let mut sample = Sample {
-        target: buffer(sizes.output),
-        integers: bytemuck::must_cast_slice_mut(buffer(input.len().div_ceil(4))),
-        input,
-    };
-    // Real numbers for calibration, then integers for inference.
-    let workspace = buffer(sizes.workspace);
+    let trained = buffer(&mut rest, const { M::NET.weights() });
+    let weights = buffer(&mut rest, const { Integers::<M, SOFTMAX>::NET.weights() });
+    let sizes = const { &Sizes::of(&Integers::<M, SOFTMAX>::NET) };
+    let mut buffers = Buffers::of(sizes, &mut rest);
 
     without_factors::<M>(trained, weights).map_err(Error::widen)?;
     let model = Integers::<M, SOFTMAX>(PhantomData);
-    calibrated(model, weights, &mut sample, workspace, words)?;
-    let model = Integers::<M, SOFTMAX>(PhantomData);
-    let workspace = bytemuck::must_cast_slice_mut(workspace);
+    let mut training = Holdout::training(DIGITS, TEST_EVERY).map_err(Error::widen)?;
+    calibrated(model, weights, &mut training, SAMPLES, &mut buffers)?;
     Ok(Checksums {
         learned,
-        quantized: checksum(words.iter().copied()),
-        answers: answers(model, words, &mut sample, workspace)?,
+        quantized: checksum(buffers.words.iter().copied()),
+        answers: answers(model, buffers)?,
     })
-}
-
-/// Elements of `f32`, worked out while compiling.
-struct Sizes {
-    trained: usize,
-    weights: usize,
-    words: usize,
-    input: usize,
-    output: usize,
-    workspace: usize,
-}
-
-impl Sizes {
-    const fn of(trained: &Network, net: &Network) -> Self {
-        let (reals, integers) = (net.inference_workspace(), net.quantized_workspace());
-        Self {
-            trained: trained.weights(),
-            weights: net.weights(),
-            words: net.quantized_weights(),
-            input: net.input_shape().len(),
-            output: net.output_shape().len(),
-            workspace: if reals > integers { reals } else { integers },
-        }
-    }
-}
-
-/// The memory of a sample, as real numbers and as integers, and of its target.
-struct Sample<'m> {
-    input: &'m mut [f32],
-    target: &'m mut [f32],
-    integers: &'m mut [i8],
 }
 
 /// The weights of the network without batch normalization and layers of two factors.
@@ -275,56 +231,21 @@ fn without_factors<M: Model>(trained: &[f32], weights: &mut [f32]) -> Result<(),
     const { &M::NET.fold_batch_norm() }.split_factors_weights(weights)
 }
 
-/// Calibrates with the first images for training, and quantizes.
-#[inline(never)]
-fn calibrated<M: Model, const SOFTMAX: bool>(
-    model: Integers<M, SOFTMAX>,
-    weights: &[f32],
-    sample: &mut Sample<'_>,
-    workspace: &mut [f32],
-    words: &mut [u32],
-) -> Result<(), Error<Error>> {
-    let (mut ranges, mut quantizations) = (
-        [TensorRange::EMPTY; TENSORS],
-        [Quantization::PIXELS; TENSORS],
-    );
-    let tensors = 1 + const { &Integers::<M, SOFTMAX>::NET }.len();
-    let too_many = Error::Length {
-        buffer: Buffer::Quantizations,
-        expected: tensors,
-        found: TENSORS,
-    };
-    let ranges = ranges.get_mut(..tensors).ok_or(too_many)?;
-    let quantizations = quantizations.get_mut(..tensors).ok_or(too_many)?;
-    let mut training = Holdout::training(DIGITS, TEST_EVERY).map_err(Error::widen)?;
-    let calibrating = Integers::<M, SOFTMAX>(PhantomData);
-    let calibration = Calibration::new(calibrating, weights, workspace, ranges, &mut []);
-    let mut calibration = calibration.map_err(Error::widen)?;
-    for index in 0..SAMPLES {
-        let read = training.read(index, sample.input, &mut Target::new(sample.target));
-        read.map_err(Error::Dataset)?;
-        calibration.observe(sample.input).map_err(Error::widen)?;
-    }
-    let chosen = calibration.choose(RangeMethod::MinMax, quantizations);
-    chosen.map_err(Error::widen)?;
-    quantize(model, weights, quantizations, words).map_err(Error::widen)
-}
-
 /// The CRC-32 of what the quantized network makes of the first images for testing.
 #[inline(never)]
 fn answers<M: Model, const SOFTMAX: bool>(
     model: Integers<M, SOFTMAX>,
-    words: &[u32],
-    sample: &mut Sample<'_>,
-    workspace: &mut [u32],
+    buffers: Buffers<'_>,
 ) -> Result<u32, Error<Error>> {
     let mut testing = Holdout::testing(DIGITS, TEST_EVERY).map_err(Error::widen)?;
-    let mut inference = Int8Inference::new(model, words, workspace).map_err(Error::widen)?;
+    let workspace = bytemuck::must_cast_slice_mut(buffers.workspace);
+    let inference = Int8Inference::new(model, buffers.words, workspace);
+    let mut inference = inference.map_err(Error::widen)?;
     let mut hasher = Hasher::new();
     for index in 0..SAMPLES {
-        let read = testing.read(index, sample.input, &mut Target::new(sample.target));
+        let read = testing.read(index, buffers.input, &mut Target::new(buffers.target));
         read.map_err(Error::Dataset)?;
-        let answer = inference.run_real(sample.input, sample.integers);
+        let answer = inference.run_real(buffers.input, buffers.integers);
         hasher.update(bytemuck::must_cast_slice(answer.map_err(Error::widen)?));
     }
     Ok(hasher.finalize())
