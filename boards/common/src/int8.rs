@@ -3,7 +3,6 @@
 use core::marker::PhantomData;
 
 use lightlayers::dataset::{Dataset, Target};
-use lightlayers::metrics::arg_max;
 use lightlayers::quant::{
     self, Calibration, Int8Inference, Quantization, RangeMethod, TensorRange,
 };
@@ -48,9 +47,9 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// How many times fewer instructions than `f32`, rounded down.
-    pub fn times_fewer(&self) -> u64 {
-        self.f32.inference / self.int8.inference.max(1)
+    /// How many times as many instructions `f32` takes, in tenths, rounded down.
+    pub fn times_in_tenths(&self) -> u64 {
+        10 * self.f32.inference / self.int8.inference.max(1)
     }
 }
 
@@ -59,11 +58,12 @@ impl defmt::Format for Outcome {
     fn format(&self, f: defmt::Formatter<'_>) {
         defmt::write!(
             f,
-            "int8: accuracy {}, instructions per inference {} (f32: {}, {} times as many); weights, input and workspace {} B (f32: {} B)",
+            "int8: accuracy {}, instructions per inference {} (f32: {}, {}.{} times as many); weights, input and workspace {} B (f32: {} B)",
             self.accuracy,
             self.int8.inference,
             self.f32.inference,
-            self.times_fewer(),
+            self.times_in_tenths() / 10,
+            self.times_in_tenths() % 10,
             self.int8.ram,
             self.f32.ram
         );
@@ -112,10 +112,20 @@ pub fn quantize<M: Model + Copy, T: Camera>(
     let split = const { &M::NET }.split_factors_weights(memory.weights);
     split.map_err(Error::widen)?;
     calibrated(model, memory.weights, training, SAMPLES, &mut buffers)?;
-    let (correct, inference) = measure(model, testing, &mut buffers, clock)?;
+
+    let workspace = bytemuck::must_cast_slice_mut(buffers.workspace);
+    let samples = testing.len();
+    let read = |index, input: &mut [i8]| {
+        let pixels = bytemuck::must_cast_slice_mut(input);
+        let class = testing.photograph(index, pixels).map_err(Error::Dataset)?;
+        quant::signed(pixels);
+        Ok(class)
+    };
+    let (words, input) = (buffers.words, buffers.integers);
+    let (accuracy, inference) = measure(model, words, workspace, samples, input, read, clock)?;
     let (int8, f32) = const { ram::<M>() };
     Ok(Outcome {
-        accuracy: correct as f32 / testing.len().max(1) as f32,
+        accuracy,
         int8: Costs {
             inference,
             ram: int8,
@@ -223,30 +233,31 @@ pub(crate) fn calibrated<M: Model + Copy, T: Dataset>(
     quant::quantize(model, weights, quantizations, buffers.words).map_err(Error::widen)
 }
 
-/// How many classes are found, and the mean instructions of inference; reading a sample is not counted.
+/// The share of samples whose class is found, and the mean instructions of inference.
+///
+/// `read` gives a sample's input and its class, and is not counted.
 #[inline(never)]
-fn measure<M: Model, T: Camera>(
+pub(crate) fn measure<M: Model, E>(
     model: M,
-    testing: &mut T,
-    buffers: &mut Buffers<'_>,
+    words: &[u32],
+    workspace: &mut [u32],
+    samples: usize,
+    input: &mut [i8],
+    mut read: impl FnMut(usize, &mut [i8]) -> Result<usize, Error<E>>,
     clock: &mut impl Clock,
-) -> Result<(u32, u64), Error<T::Error>> {
-    let workspace = bytemuck::must_cast_slice_mut(buffers.workspace);
-    let inference = Int8Inference::new(model, buffers.words, workspace);
+) -> Result<(f32, u64), Error<E>> {
+    let inference = Int8Inference::new(model, words, workspace);
     let mut inference = inference.map_err(Error::widen)?;
-    let pixels = bytemuck::must_cast_slice_mut(buffers.integers);
     let (mut correct, mut instructions) = (0, 0);
-    for index in 0..testing.len() {
-        let class = testing.photograph(index, pixels).map_err(Error::Dataset)?;
-        let input = quant::signed(pixels);
+    for index in 0..samples {
+        let class = read(index, input)?;
         let (answer, count) = clock.count(|| inference.run(input));
         instructions += count;
-        // All outputs have one scale: the largest integer is the largest number.
-        let outputs = buffers.target.iter_mut();
-        for (output, integer) in outputs.zip(answer.map_err(Error::widen)?) {
-            *output = f32::from(*integer);
-        }
-        correct += u32::from(arg_max(buffers.target) == class);
+        // All outputs have one scale, so that the largest integer is the largest number; of equal ones the first, as `arg_max` has it.
+        let outputs = answer.map_err(Error::widen)?.iter().enumerate().rev();
+        let found = outputs.max_by_key(|(_, output)| **output);
+        correct += u32::from(found.is_some_and(|(found, _)| found == class));
     }
-    Ok((correct, instructions / testing.len().max(1) as u64))
+    let accuracy = correct as f32 / samples.max(1) as f32;
+    Ok((accuracy, instructions / samples.max(1) as u64))
 }
