@@ -1,10 +1,14 @@
-//! Where samples come from: flash, a sensor, a card, a file.
+//! Where samples come from: flash, a sensor, a card, a file; and where some of them stay, to be learned from again.
 
 mod holdout;
+mod mixed;
 mod packed;
+mod replay;
 
 pub use holdout::Holdout;
+pub use mixed::{Minibatch, Mixed, Sample};
 pub use packed::PackedImages;
+pub use replay::{Element, ReplayBuffer, ReplayMemory, Selection};
 
 /// Samples that can be read one at a time, by index and in any order.
 ///
