@@ -1,6 +1,5 @@
 //! The shipped digits at the size of MNIST's.
 
-use lightlayers::Error;
 use lightlayers::dataset::{Dataset, Target};
 
 /// Rows and columns of the images that are read.
@@ -30,8 +29,8 @@ fn pixel(image: &[f32; SMALL * SMALL], y: isize, x: isize) -> f32 {
     }
 }
 
-impl<D: Dataset<Error = Error>> Dataset for Enlarged<D> {
-    type Error = Error;
+impl<D: Dataset> Dataset for Enlarged<D> {
+    type Error = D::Error;
 
     fn len(&self) -> usize {
         self.0.len()
@@ -42,7 +41,7 @@ impl<D: Dataset<Error = Error>> Dataset for Enlarged<D> {
         index: usize,
         input: &mut [f32],
         target: &mut Target<'_>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), D::Error> {
         let mut image = [0.0; SMALL * SMALL];
         self.0.read(index, &mut image, target)?;
         for (y, row) in input.chunks_exact_mut(SIDE).enumerate() {

@@ -12,6 +12,7 @@ pub mod enlarge;
 pub mod int8;
 mod learn;
 pub mod memory;
+pub mod online;
 pub mod personal;
 pub mod same_bits;
 
