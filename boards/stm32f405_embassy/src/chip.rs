@@ -2,57 +2,60 @@
 
 use core::mem::MaybeUninit;
 
-use boards_common::online::{Factored, OtherHands, Task};
+use boards_common::online::{Buffers, Factored, OtherHands, PIXELS, Task};
 use boards_common::personal::{IMAGE, WEIGHTS};
 use cortex_m::peripheral::{SYST, syst::SystClkSource};
-use lightlayers::Model;
+use lightlayers::dataset::{ReplayBuffer, ReplayMemory, Selection};
+use lightlayers::{Memory, Model, Network};
+use static_cell::ConstStaticCell;
 use stm32f4::stm32f405::{GPIOA, Peripherals, TIM2};
 
-const LEARNED: usize = <OtherHands as Task>::Learning::NET.weights();
+const NET: Network = <OtherHands as Task>::Learning::NET;
 const GUESSING: usize = Factored::NET.inference_workspace();
 
 /// Bytes of memory beside the core.
-pub const BESIDE_THE_CORE: usize = size_of::<[f32; LEARNED + GUESSING + IMAGE]>();
+pub const BESIDE_THE_CORE: usize = size_of::<[f32; NET.weights() + GUESSING + IMAGE]>();
 
 // The start-up code does not clear them: they are written before they are read.
 #[unsafe(link_section = ".ccm")]
-static mut WEIGHTS_IN_RAM: MaybeUninit<[f32; LEARNED]> = MaybeUninit::uninit();
+static mut LEARNED: MaybeUninit<[f32; NET.weights()]> = MaybeUninit::uninit();
 #[unsafe(link_section = ".ccm")]
-static mut WORKSPACE: MaybeUninit<[f32; GUESSING]> = MaybeUninit::uninit();
+static mut GUESS: MaybeUninit<[f32; GUESSING]> = MaybeUninit::uninit();
 #[unsafe(link_section = ".ccm")]
 static mut INPUT: MaybeUninit<[f32; IMAGE]> = MaybeUninit::uninit();
 
-/// What `start` gives.
-pub struct Chip {
-    /// The weights that were trained on MNIST.
-    pub weights: &'static mut [f32],
-    /// For guesses.
-    pub workspace: &'static mut [f32],
-    /// For guesses, too.
-    pub input: &'static mut [f32],
-    pub led: Led,
-}
+static GRADIENTS: ConstStaticCell<[f32; NET.trainable_weights()]> = ConstStaticCell::new([0.0; _]);
+static WORKSPACE: ConstStaticCell<[f32; NET.training_workspace(1)]> =
+    ConstStaticCell::new([0.0; _]);
+static OLD: ConstStaticCell<ReplayMemory<u8, PIXELS, 60, 10>> =
+    ConstStaticCell::new(ReplayMemory::new());
 
-/// Starts the counter.
-pub fn start(peripherals: Peripherals) -> Chip {
+/// Starts the counter, and lends the memory: with the weights that were trained on MNIST.
+pub fn start() -> Option<(Buffers<'static>, Led, SYST)> {
+    let core = cortex_m::Peripherals::take()?;
+    let peripherals = Peripherals::take()?;
     let rcc = peripherals.RCC;
     rcc.ahb1enr().modify(|_, w| w.gpioaen().set_bit());
     rcc.apb1enr().modify(|_, w| w.tim2en().set_bit());
-    peripherals
-        .GPIOA
-        .moder()
-        .modify(|_, w| w.moder10().output());
+    let gpio = peripherals.GPIOA;
+    gpio.moder().modify(|_, w| w.moder10().output());
     peripherals.TIM2.cr1().write(|w| w.cen().set_bit());
 
-    let (weights, workspace, input) = (&raw mut WEIGHTS_IN_RAM, &raw mut WORKSPACE, &raw mut INPUT);
+    let (weights, guessing, input) = (&raw mut LEARNED, &raw mut GUESS, &raw mut INPUT);
     // SAFETY: the only borrows, since the peripherals are taken once.
-    let (weights, workspace, input) = unsafe { (&mut *weights, &mut *workspace, &mut *input) };
-    Chip {
-        weights: weights.write(WEIGHTS),
-        workspace: workspace.write([0.0; _]),
+    let (weights, guessing, input) = unsafe { (&mut *weights, &mut *guessing, &mut *input) };
+    let buffers = Buffers {
+        learning: Memory {
+            weights: weights.write(WEIGHTS),
+            gradients: GRADIENTS.take(),
+            optimizer_state: &mut [],
+            workspace: WORKSPACE.take(),
+        },
+        guessing: guessing.write([0.0; _]),
         input: input.write([0.0; _]),
-        led: Led(peripherals.GPIOA),
-    }
+        replay: ReplayBuffer::new(OLD.take(), Selection::ClassBalanced, 1),
+    };
+    Some((buffers, Led(gpio), core.SYST))
 }
 
 /// Nanoseconds in QEMU, where an instruction takes one; on the chip, the ticks of its clock.

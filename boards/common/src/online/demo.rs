@@ -2,10 +2,13 @@
 
 use core::iter;
 
-use lightlayers::{Error, Model};
+use lightlayers::dataset::ReplayBuffer;
+use lightlayers::loss::SoftmaxCrossEntropy;
+use lightlayers::optim::Sgd;
+use lightlayers::{Error, Memory, Model, Trainer};
 
 use super::session::Bytes;
-use super::{Counts, Heard, Learner, PIXELS, Session, Stage, Task};
+use super::{Counts, Feed, Heard, Learner, PIXELS, Parts, Pin, Session, Source, Stage, Task};
 use crate::digits::Side;
 use crate::int8::Camera;
 
@@ -23,6 +26,8 @@ pub struct Report {
     pub wait: u32,
     /// The longest guess.
     pub guess: u32,
+    /// The share of the digits for testing whose class was found, before and after.
+    pub accuracy: [f32; 2],
     /// What the session has seen.
     pub counts: Counts,
     /// Events that found no room in the queue.
@@ -50,7 +55,7 @@ impl defmt::Format for Report {
         );
         defmt::write!(
             f,
-            "{} guesses, {} of them wrong, {} without a label; {} steps, {} samples without a step of their own, {} events lost",
+            "{} guesses, {} of them wrong, {} without a label; {} steps, {} samples without a step of their own, {} events lost\n",
             self.counts.guesses,
             self.counts.wrong,
             self.counts.unlabelled,
@@ -58,15 +63,27 @@ impl defmt::Format for Report {
             self.counts.skipped,
             self.lost
         );
+        let [before, after] = self.accuracy;
+        defmt::write!(f, "accuracy {} before, {} after", before, after);
     }
+}
+
+/// What a demo works with.
+#[derive(Debug)]
+pub struct Buffers<'m> {
+    /// Of the network that learns.
+    pub learning: Memory<'m>,
+    /// The workspace of the one that guesses.
+    pub guessing: &'m mut [f32],
+    /// The input of both.
+    pub input: &'m mut [f32],
+    /// Old samples.
+    pub replay: ReplayBuffer<'m, u8>,
 }
 
 /// The most that a layer takes, forward or back, of a step in parts on one sample; the weights stay as they are.
 ///
-/// # Errors
-///
-/// As [`PartialStep::advance`](lightlayers::PartialStep::advance), and the data set's own.
-pub fn largest_layer<T: Task>(
+fn largest_layer<T: Task>(
     learner: &mut Learner<'_, T>,
     digits: &mut Side,
     counter: impl Fn() -> u32,
@@ -114,17 +131,44 @@ pub struct Demo<'m, T: Task, C> {
 }
 
 impl<'m, T: Task, C: Fn() -> u32> Demo<'m, T, C> {
-    /// A session whose guesses go to the screen; `layer` is that of [`largest_layer`], by the same counter.
-    pub fn new(session: Session<'m, T, PIXELS>, stage: &'m Stage, counter: C, layer: u32) -> Self {
-        Self {
-            session,
+    /// Measures the layers and the accuracy, and starts a session whose guesses go to the screen; its other end is for the interrupt. `counter` counts
+    /// instructions.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Length`] if a buffer is too short.
+    pub fn new<const CAPACITY: usize>(
+        buffers: Buffers<'m>,
+        feed: &'m mut Feed<PIXELS, CAPACITY>,
+        stage: &'m Stage,
+        counter: C,
+    ) -> Result<(Self, Source<'m, Pin<'m>, PIXELS>), Error<Error>> {
+        let loss = SoftmaxCrossEntropy::new();
+        let learner = Trainer::new(T::LEARNING, loss, Sgd, buffers.learning);
+        let mut learner = learner.map_err(Error::widen)?;
+        if let Some(seed) = T::SEED {
+            learner.initialize(seed).map_err(Error::widen)?;
+        }
+        let [mut digits, _] = Side::both().map_err(Error::widen)?;
+        let layer = largest_layer::<T>(&mut learner, &mut digits, &counter)?;
+        let (source, sink) = feed.split(stage.button());
+        let mut demo = Self {
+            session: Session::new(Parts {
+                learner,
+                guessing: buffers.guessing,
+                input: buffers.input,
+                replay: buffers.replay,
+                sink,
+            }),
             stage,
             counter,
             report: Report {
                 layer,
                 ..Report::default()
             },
-        }
+        };
+        demo.report.accuracy = [demo.accuracy()?; 2];
+        Ok((demo, source))
     }
 
     /// The application's turn if an event is there, else that of learning: one part. False if there was nothing to do.
@@ -153,21 +197,23 @@ impl<'m, T: Task, C: Fn() -> u32> Demo<'m, T, C> {
         Ok(learned.is_some())
     }
 
-    /// The share of the digits whose class is found, without learning from them.
+    /// What came out, with the accuracy that was reached.
     ///
     /// # Errors
     ///
     /// As [`Session::accuracy`].
-    pub fn accuracy(&mut self, digits: &mut Side) -> Result<f32, Error<Error>> {
-        self.session.accuracy(digits)
-    }
-
-    /// What was measured so far.
-    pub fn report(&self) -> Report {
-        Report {
+    pub fn report(&mut self) -> Result<Report, Error<Error>> {
+        let [before, _] = self.report.accuracy;
+        Ok(Report {
+            accuracy: [before, self.accuracy()?],
             counts: self.session.counts(),
             lost: self.session.lost(),
             ..self.report
-        }
+        })
+    }
+
+    fn accuracy(&mut self) -> Result<f32, Error<Error>> {
+        let [_, mut testing] = Side::both().map_err(Error::widen)?;
+        self.session.accuracy(&mut testing)
     }
 }

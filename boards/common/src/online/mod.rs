@@ -12,8 +12,8 @@ mod session;
 mod tasks;
 
 pub use button::Button;
-pub use demo::{Demo, Report, largest_layer};
+pub use demo::{Buffers, Demo, Report};
 pub use feed::{Event, Feed, Sink, Source};
 pub use play::{PIXELS, POLLS, Pin, Play, Stage};
 pub use session::{Counts, Heard, Learner, Learning, Pace, Parts, Session, Task};
-pub use tasks::{FROM_SCRATCH, Factored, FromScratch, OTHER_HANDS, OtherHands};
+pub use tasks::{Factored, FromScratch, OtherHands};

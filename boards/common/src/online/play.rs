@@ -118,25 +118,29 @@ const TELL: u32 = LOOK + 12;
 const LEAST_PERIOD: u32 = TELL + 4;
 
 impl<'s> Play<'s> {
-    /// A play of so many digits, each of so many ticks, at least 40.
+    /// A play of so many of the digits for training, each of so many ticks, at least 40.
+    ///
+    /// # Errors
+    ///
+    /// None, as [`Side::both`].
     pub fn new(
         stage: &'s Stage,
         source: Source<'s, Pin<'s>, PIXELS>,
-        digits: Side,
         period: u32,
-        samples: u32,
-    ) -> Self {
-        Self {
+        digits: u32,
+    ) -> Result<Self, Error> {
+        let [training, _] = Side::both()?;
+        Ok(Self {
             stage,
             source,
-            digits,
+            digits: training,
             period: period.max(LEAST_PERIOD),
-            rest: samples,
+            rest: digits,
             tick: 0,
             next: 0,
             label: 0,
             wrong: false,
-        }
+        })
     }
 
     /// What happens in a tick, to be called by the interrupt of a timer; `counter` is read at its start and at its end.

@@ -26,6 +26,12 @@ pub trait Task {
     /// The second one.
     const GUESSING: Self::Guessing;
 
+    /// The seed of the weights that it starts with; with none, it goes on from those that it is given.
+    const SEED: Option<u64>;
+
+    /// How it is learned.
+    const PACE: Pace;
+
     /// Makes the networks' inputs of what the sensor gives.
     fn inputs<D: Dataset>(samples: D) -> impl Dataset<Error = D::Error>;
 }
@@ -59,8 +65,6 @@ pub struct Parts<'m, T: Task, const LEN: usize> {
     pub replay: ReplayBuffer<'m, u8>,
     /// What comes from outside.
     pub sink: Sink<'m, LEN>,
-    /// How it is learned.
-    pub pace: Pace,
 }
 
 /// One sample of the sensor, with a label.
@@ -128,7 +132,6 @@ pub struct Session<'m, T: Task, const LEN: usize> {
     input: &'m mut [f32],
     replay: ReplayBuffer<'m, u8>,
     sink: Sink<'m, LEN>,
-    pace: Pace,
     /// The last sample, with its guess, unless somebody pressed the button since.
     guessed: Option<Labelled<LEN>>,
     /// A sample whose guess was wrong.
@@ -152,7 +155,6 @@ impl<'m, T: Task, const LEN: usize> Session<'m, T, LEN> {
             input: parts.input,
             replay: parts.replay,
             sink: parts.sink,
-            pace: parts.pace,
             guessed: None,
             doubted: None,
             waiting: Deque::new(),
@@ -224,8 +226,8 @@ impl<'m, T: Task, const LEN: usize> Session<'m, T, LEN> {
                     return Ok(None);
                 };
                 let mut mixed = Mixed::new(Bytes(&new.sample, new.label), &mut self.replay);
-                let minibatch = mixed.minibatch([0], self.pace.old);
-                (learner.into_step(minibatch, self.pace.rate), new)
+                let minibatch = mixed.minibatch([0], T::PACE.old);
+                (learner.into_step(minibatch, T::PACE.rate), new)
             }
             None => return Ok(None),
         };
