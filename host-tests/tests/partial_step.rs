@@ -9,7 +9,7 @@ use lightlayers::metrics::Metrics;
 use lightlayers::optim::{Adam, ClipNorm, HeavyBall, Sgd};
 use lightlayers::paper::{Kind, mnist};
 use lightlayers::quant::{FakeQuantization, Quantization};
-use lightlayers::{Error, Inference, Network, Plan, Quantity, Trainer};
+use lightlayers::{Error, Inference, Layer, Network, Plan, Quantity, Trainer};
 
 /// Takes a step in parts; returns how many they were, too.
 macro_rules! in_parts {
@@ -58,6 +58,11 @@ fn networks() -> Vec<Network> {
     ]
 }
 
+fn learning(net: &Network) -> impl Iterator<Item = &Layer> {
+    let layers = net.layers().iter();
+    layers.filter(|layer| layer.trainable_weights() > 0)
+}
+
 #[test]
 fn the_bits_are_those_of_the_whole_step() {
     for (seed, net) in (0..).zip(&networks()) {
@@ -78,9 +83,10 @@ fn the_bits_are_those_of_the_whole_step() {
                         trainer.step(&mut samples, indices, 0.01).expect("finite")
                     } else {
                         let (metrics, parts) = in_parts!(trainer, &mut samples, indices, 0.01);
-                        // Clearing, reading each sample, each layer forward and back and a loss, and the optimizer.
+                        // Clearing, reading each sample, each layer forward and back and a loss, a check, and each layer that learns.
                         let runs = batch.div_ceil(capacity);
-                        assert_eq!(parts, 1 + batch + runs * (2 * net.len() + 1) + 1);
+                        let learning = learning(net).count();
+                        assert_eq!(parts, 1 + batch + runs * (2 * net.len() + 1) + 1 + learning);
                         metrics
                     };
                     results.push((metrics, bits(trainer.weights()), bits(trainer.gradients())));
@@ -139,7 +145,7 @@ fn a_step_that_is_dropped_leaves_the_weights() {
     let expected = bits(trainer.weights());
 
     let parts = 1 + 4 + 4 * (2 * net.len() + 1) + 1;
-    for dropped in 0..parts {
+    for dropped in 0..=parts {
         let mut buffers = Buffers::new::<Adam>(net, &weights, 1);
         let loss = SoftmaxCrossEntropy::new();
         let trainer = Trainer::new(&plan, loss, Adam::new(), buffers.memory());
@@ -156,6 +162,78 @@ fn a_step_that_is_dropped_leaves_the_weights() {
         assert!(parts > dropped);
         assert_eq!(bits(trainer.weights()), expected);
     }
+}
+
+#[test]
+fn the_weights_change_layer_by_layer() {
+    for (seed, net) in (0..).zip(&networks()) {
+        let plan = Plan::new(net);
+        let weights = random_weights(net, seed);
+        let mut samples = Samples::classes(net, 1, seed);
+        let mut whole = Buffers::new::<Adam>(net, &weights, 1);
+        let loss = SoftmaxCrossEntropy::new();
+        let trainer = Trainer::new(&plan, loss, Adam::new(), whole.memory());
+        let mut trainer = trainer.expect("buffers fit");
+        trainer.step(&mut samples, 0..1, 0.01).expect("finite");
+
+        let mut buffers = Buffers::new::<Adam>(net, &weights, 1);
+        let own = Trainer::new(&plan, loss, Adam::new(), buffers.memory());
+        let mut step = own.expect("buffers fit").into_step(0..1, 0.01);
+        // Clearing, reading, each layer forward and back and a loss, and the check.
+        for _ in 0..1 + 1 + 2 * net.len() + 1 + 1 {
+            assert_eq!(step.advance(&mut samples), Ok(None));
+        }
+        let mut expected = step.weights().to_vec();
+        let last = learning(net).count() - 1;
+        for (number, layer) in learning(net).enumerate() {
+            let over = step.advance(&mut samples).expect("finite").is_some();
+            assert_eq!(over, number == last);
+            let own = layer.weights_range();
+            assert_ne!(
+                bits(&trainer.weights()[own.clone()]),
+                bits(&expected[own.clone()])
+            );
+            expected[own.clone()].copy_from_slice(&trainer.weights()[own]);
+            assert_eq!(bits(step.weights()), bits(&expected));
+        }
+        assert_eq!(step.into_trainer().steps(), 1);
+    }
+}
+
+#[test]
+fn a_weight_that_is_not_finite_ends_the_step() {
+    // A gradient of 1e20, and a rate of 1e30 of it: the first layer's weight would be infinite.
+    let net = Network::features(1).dense(1).dense(1);
+    let plan = Plan::new(&net);
+    let mut samples = Samples::from_rows(&[1e10], &[0.0], 1);
+    let start = [1e-10, 0.0, 1.0, 0.0];
+    let mut results = Vec::new();
+    for whole in [true, false] {
+        let mut buffers = Buffers::new::<Sgd>(&net, &start, 1);
+        let trainer = Trainer::new(&plan, MeanSquaredError, Sgd, buffers.memory());
+        let mut trainer = trainer.expect("buffers fit");
+        let error = if whole {
+            trainer
+                .step(&mut samples, 0..1, 1e30)
+                .expect_err("infinite")
+        } else {
+            let mut step = trainer.start_step(0..1, 1e30).expect("a sample");
+            let error = loop {
+                if let Err(error) = step.advance(&mut samples) {
+                    break error;
+                }
+            };
+            assert_eq!(step.advance(&mut samples), Err(error));
+            error
+        };
+        results.push((error, bits(trainer.weights()), trainer.steps()));
+    }
+    let expected = Error::NonFinite {
+        quantity: Quantity::Weight,
+        step: 1,
+    };
+    assert_eq!((results[0].0, results[0].2), (expected, 0));
+    assert_eq!(results[0], results[1]);
 }
 
 #[test]

@@ -12,14 +12,15 @@ use crate::quant::Rounding;
 /// A training step that is done in parts, each a bounded amount of work.
 ///
 /// A part reads one sample, or runs one layer forward or back with the samples that are worked on at once ([`Memory::workspace`]; with room for one
-/// of them, a layer of one sample), or computes their losses. The gradients are cleared before the first sample, and the optimizer's step over
-/// all weights is the last part: each is one pass over buffers of the size of the weights.
+/// of them, a layer of one sample), or computes their losses. The gradients are cleared before the first sample; after the last one they are
+/// checked, with penalties and clipping if there are any: each is a pass over all gradients. Then the weights change, a layer at a time.
 ///
-/// The bits are those of [`Trainer::step`]. A step that is dropped before its end has changed no weights, only moving statistics of batch
-/// normalization, and the velocity that an optimizer keeps in the gradients ([`HeavyBall`](crate::optim::HeavyBall)).
+/// The bits are those of [`Trainer::step`]. A step that is dropped before the weights change has left them as they were, but for moving
+/// statistics of batch normalization, and the velocity that an optimizer keeps in the gradients ([`HeavyBall`](crate::optim::HeavyBall)).
+/// One that is dropped while they change leaves some layers as they were, and is not counted.
 ///
-/// The application may run the network in between, as it was before the step: [`weights`](Self::weights) lends its weights to an
-/// [`Inference`](crate::Inference) with a workspace of its own.
+/// The application may run the network in between: [`weights`](Self::weights) lends its weights to an [`Inference`](crate::Inference)
+/// with a workspace of its own.
 ///
 /// Made by [`Trainer::start_step`], which borrows the trainer (`T` is `&mut` [`Trainer`]), or by [`Trainer::into_step`], which moves it in
 /// (`T` is [`Trainer`]).
@@ -44,6 +45,8 @@ pub struct Work<I> {
     done: usize,
     stage: Stage,
     metrics: Metrics,
+    /// So are the new weights so far.
+    finite: bool,
 }
 
 /// What comes next.
@@ -56,7 +59,9 @@ enum Stage {
     Losses,
     /// The layer below this one.
     Backward(usize),
-    Finish,
+    Check,
+    /// The weights of this layer.
+    Update(usize),
     Done,
     Failed(Quantity),
 }
@@ -98,6 +103,7 @@ impl<T: Steps, I: ExactSizeIterator<Item = usize>> PartialStep<T, I> {
                 done: 0,
                 stage: Stage::Begin,
                 metrics: Metrics::default(),
+                finite: true,
             },
         }
     }
@@ -115,7 +121,8 @@ impl<T: Steps, I: ExactSizeIterator<Item = usize>> PartialStep<T, I> {
         self.trainer.do_part(&mut self.work, data)
     }
 
-    /// The weights: those from before the step until its last part is done, but for moving statistics of batch normalization.
+    /// The weights: those from before the step, but for moving statistics of batch normalization. During its last parts, those of some layers
+    /// are new and others not yet: a network that makes a part of a step.
     pub fn weights(&self) -> &[f32] {
         self.trainer.weights()
     }
@@ -184,26 +191,45 @@ impl<G: Graph, L: Loss, O: Optimizer, R: Rounding> Steps for Trainer<'_, G, L, O
                     if work.done < work.samples {
                         Stage::Read(0)
                     } else {
-                        Stage::Finish
+                        Stage::Check
                     }
                 }
             }
-            Stage::Finish => match self.finish(work.rate, &mut work.metrics) {
+            Stage::Check => match self.check(&mut work.metrics) {
                 Err(Error::NonFinite { quantity, .. }) => Stage::Failed(quantity),
                 result => {
                     result?;
-                    Stage::Done
+                    self.next_update(0, work.finite)
                 }
             },
+            Stage::Update(layer) => {
+                let step = self.next_step(work.rate);
+                let updated = self.update(layer..layer + 1, step);
+                work.finite &= updated.ok_or(Error::Plan)?;
+                self.next_update(layer + 1, work.finite)
+            }
             over => over,
         };
         match work.stage {
             Stage::Done => Ok(Some(work.metrics)),
-            Stage::Failed(quantity) => Err(Error::NonFinite {
-                quantity,
-                step: self.step.saturating_add(1),
-            }),
+            Stage::Failed(quantity) => Err(self.non_finite(quantity)),
             _ => Ok(None),
+        }
+    }
+}
+
+impl<G: Graph, L, O, R> Trainer<'_, G, L, O, R> {
+    /// The next layer whose weights change. After the last one, the step is over, and counted if all weights are finite.
+    fn next_update(&mut self, first: usize, finite: bool) -> Stage {
+        let mut layers = self.graph.layers().iter().enumerate().skip(first);
+        let next = layers.find(|(_, layer)| layer.learns());
+        match next {
+            Some((layer, _)) => Stage::Update(layer),
+            None if finite => {
+                self.step = self.step.saturating_add(1);
+                Stage::Done
+            }
+            None => Stage::Failed(Quantity::Weight),
         }
     }
 }

@@ -173,38 +173,11 @@ impl<G: Graph, L: Loss, O: Optimizer, R: Rounding> Trainer<'_, G, L, O, R> {
 
     /// Penalties, checks, clipping, and the optimizer's step.
     pub(super) fn finish<D>(&mut self, rate: f32, metrics: &mut Metrics) -> Result<(), Error<D>> {
-        let number = self.step.saturating_add(1);
-        let non_finite = |quantity| Error::NonFinite {
-            quantity,
-            step: number,
-        };
-        metrics.add_penalty(self.penalize(true));
-        if !metrics.loss().is_finite() {
-            return Err(non_finite(Quantity::Loss));
-        }
-        if !all_finite(self.gradients) {
-            // An optimizer that adds the next ones to them would not recover.
-            self.gradients.fill(0.0);
-            return Err(non_finite(Quantity::Gradient));
-        }
-        self.optimizer.prepare(self.gradients);
-        let step = Step { number, rate };
-        let mut finite = true;
-        if const { G::FREEZES } {
-            let mut start = 0;
-            for layer in self.graph.layers().iter().filter(|layer| layer.learns()) {
-                let range = start..start + layer.trainable_weights();
-                start = range.end;
-                let state = O::STATE * range.start..O::STATE * range.end;
-                let (Some(weights), Some(gradients), Some(state)) = (
-                    self.weights.get_mut(layer.weights_range()),
-                    self.gradients.get(range),
-                    self.optimizer_state.get_mut(state),
-                ) else {
-                    return Err(Error::Plan);
-                };
-                finite &= self.optimizer.update(step, weights, gradients, state);
-            }
+        self.check(metrics)?;
+        let step = self.next_step(rate);
+        let finite = if const { G::FREEZES } {
+            let layers = 0..self.graph.layers().len();
+            self.update(layers, step).ok_or(Error::Plan)?
         } else {
             // All in one run.
             let (weights, _) = self
@@ -212,13 +185,63 @@ impl<G: Graph, L: Loss, O: Optimizer, R: Rounding> Trainer<'_, G, L, O, R> {
                 .split_at_mut_checked(self.gradients.len())
                 .ok_or(Error::Plan)?;
             let (gradients, state) = (&*self.gradients, &mut *self.optimizer_state);
-            finite = self.optimizer.update(step, weights, gradients, state);
-        }
+            self.optimizer.update(step, weights, gradients, state)
+        };
         if !finite {
-            return Err(non_finite(Quantity::Weight));
+            return Err(self.non_finite(Quantity::Weight));
         }
-        self.step = number;
+        self.step = step.number;
         Ok(())
+    }
+
+    /// Penalties, checks and clipping: all that comes before the weights change.
+    #[inline(always)]
+    pub(super) fn check<D>(&mut self, metrics: &mut Metrics) -> Result<(), Error<D>> {
+        metrics.add_penalty(self.penalize(true));
+        if !metrics.loss().is_finite() {
+            return Err(self.non_finite(Quantity::Loss));
+        }
+        if !all_finite(self.gradients) {
+            // An optimizer that adds the next ones to them would not recover.
+            self.gradients.fill(0.0);
+            return Err(self.non_finite(Quantity::Gradient));
+        }
+        self.optimizer.prepare(self.gradients);
+        Ok(())
+    }
+
+    /// The optimizer's step of those of the layers that learn; false if a new weight is not finite.
+    #[inline(always)]
+    pub(super) fn update(&mut self, range: Range<usize>, step: Step) -> Option<bool> {
+        let (mut start, mut finite) = (0, true);
+        for (index, layer) in self.graph.layers().iter().enumerate() {
+            if !layer.learns() {
+                continue;
+            }
+            let own = start..start + layer.trainable_weights();
+            start = own.end;
+            if !range.contains(&index) {
+                continue;
+            }
+            let state = O::STATE * own.start..O::STATE * own.end;
+            let weights = self.weights.get_mut(layer.weights_range())?;
+            let gradients = self.gradients.get(own)?;
+            let state = self.optimizer_state.get_mut(state)?;
+            finite &= self.optimizer.update(step, weights, gradients, state);
+        }
+        Some(finite)
+    }
+
+    /// That of the optimizer, if it succeeds.
+    pub(super) fn next_step(&self, rate: f32) -> Step {
+        let number = self.step.saturating_add(1);
+        Step { number, rate }
+    }
+
+    /// What was not finite in the next step.
+    pub(super) fn non_finite<D>(&self, quantity: Quantity) -> Error<D> {
+        let step = self.step.saturating_add(1);
+        Error::NonFinite { quantity, step }
     }
 
     /// The penalties on the kernels of the layers; adds their gradients if told so.
