@@ -85,7 +85,7 @@ async fn learn(mut demo: Learning, stack: Stack) {
     process::exit(i32::from(!reached))
 }
 
-/// Another task: it has the processor between two parts of a step.
+/// Another task, of a higher priority: it has the processor between two parts of a step.
 #[embassy_executor::task]
 async fn blink(mut led: Led) {
     for lit in [true, false].into_iter().cycle() {
@@ -109,7 +109,9 @@ fn start(spawner: Spawner) -> Result<(), Error<Error>> {
     let play = Play::new(&STAGE, source, PERIOD, DIGITS).map_err(Error::widen)?;
     critical_section::with(|cs| PLAY.replace(cs, Some(play)));
     spawner.spawn(learn(demo, stack).map_err(|_| Error::Empty)?);
-    spawner.spawn(blink(led).map_err(|_| Error::Empty)?);
+    let blink = blink(led).map_err(|_| Error::Empty)?;
+    blink.metadata().set_priority(1);
+    spawner.spawn(blink);
     chip::start_ticks(timer);
     Ok(())
 }

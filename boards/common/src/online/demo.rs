@@ -1,24 +1,20 @@
 //! A session that is measured.
 
-use core::iter;
-
 use lightlayers::dataset::ReplayBuffer;
 use lightlayers::loss::SoftmaxCrossEntropy;
 use lightlayers::optim::Sgd;
 use lightlayers::{Error, Memory, Model, Trainer};
 
-use super::session::Bytes;
 use super::{Counts, Feed, Heard, Learner, PIXELS, Parts, Pin, Session, Source, Stage, Task};
 use crate::digits::Side;
-use crate::int8::Camera;
 
 /// Digits with which the layers are measured.
-const MEASURED: usize = 8;
+const MEASURED: usize = 32;
 
 /// What came out. A processor that does not count instructions has its time instead.
 #[derive(Clone, Copy, PartialEq, Default, Debug)]
 pub struct Report {
-    /// The most instructions of a layer, forward or back with one sample, with nothing else going on.
+    /// The most instructions of a layer: forward or back with one sample, or to change its weights; with nothing else going on.
     pub layer: u32,
     /// The longest time that learning held the processor, in instructions without those of interrupts.
     pub hold: u32,
@@ -81,45 +77,42 @@ pub struct Buffers<'m> {
     pub replay: ReplayBuffer<'m, u8>,
 }
 
-/// The most that a layer takes, forward or back, of a step in parts on one sample; the weights stay as they are.
-///
+/// The most that a layer takes, forward, back or in the change of its weights, of a step in parts whose layers run with one sample at a time.
 fn largest_layer<T: Task>(
     learner: &mut Learner<'_, T>,
-    digits: &mut Side,
+    rate: f32,
     counter: impl Fn() -> u32,
 ) -> Result<u32, Error<Error>> {
-    let layers = T::Learning::NET.layers().len();
+    let [digits, _] = Side::both().map_err(Error::widen)?;
+    let mut samples = T::inputs(digits);
+    let step = learner.start_step(0..MEASURED, rate);
+    let mut step = step.map_err(Error::widen)?;
+    let mut part = || {
+        let start = counter();
+        let over = step.advance(&mut samples)?.is_some();
+        Ok::<_, Error<Error>>((counter().wrapping_sub(start), over))
+    };
     let mut largest = 0;
-    for index in 0..MEASURED {
-        let mut digit = [0; PIXELS];
-        let class = digits.photograph(index, &mut digit);
-        let class = class.map_err(Error::Dataset)?;
-        let mut samples = T::inputs(Bytes(&digit, class));
-        let step = learner.start_step(iter::once(0), 0.0);
-        let mut step = step.map_err(Error::widen)?;
-        let mut part = || {
-            let start = counter();
-            let result = step.advance(&mut samples);
-            let took = counter().wrapping_sub(start);
-            result.map(|_| took).map_err(|error| match error {
-                Error::Dataset(none) => match none {},
-                other => other.widen(),
-            })
-        };
-        // The gradients are cleared, the sample is read.
-        part()?;
-        part()?;
-        for _ in 0..layers {
-            largest = part()?.max(largest);
+    // The gradients are cleared.
+    part()?;
+    for _ in 0..MEASURED {
+        // Each sample is read before the layers, and its loss is computed between them.
+        for _ in 0..2 {
+            part()?;
+            for _ in T::Learning::NET.layers() {
+                largest = part()?.0.max(largest);
+            }
         }
-        // The loss.
-        part()?;
-        for _ in 0..layers {
-            largest = part()?.max(largest);
-        }
-        // The optimizer's step is left out.
     }
-    Ok(largest)
+    // The gradients are checked.
+    part()?;
+    loop {
+        let (took, over) = part()?;
+        largest = took.max(largest);
+        if over {
+            return Ok(largest);
+        }
+    }
 }
 
 /// A session with a screen, whose turns are measured.
@@ -146,11 +139,15 @@ impl<'m, T: Task, C: Fn() -> u32> Demo<'m, T, C> {
         let loss = SoftmaxCrossEntropy::new();
         let learner = Trainer::new(T::LEARNING, loss, Sgd, buffers.learning);
         let mut learner = learner.map_err(Error::widen)?;
-        if let Some(seed) = T::SEED {
+        let layer = if let Some(seed) = T::SEED {
             learner.initialize(seed).map_err(Error::widen)?;
-        }
-        let [mut digits, _] = Side::both().map_err(Error::widen)?;
-        let layer = largest_layer::<T>(&mut learner, &mut digits, &counter)?;
+            let layer = largest_layer::<T>(&mut learner, T::PACE.rate, &counter)?;
+            learner.initialize(seed).map_err(Error::widen)?;
+            layer
+        } else {
+            // The weights stay as they are.
+            largest_layer::<T>(&mut learner, 0.0, &counter)?
+        };
         let (source, sink) = feed.split(stage.button());
         let mut demo = Self {
             session: Session::new(Parts {

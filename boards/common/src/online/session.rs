@@ -324,7 +324,7 @@ impl<'m, T: Task, const LEN: usize> Session<'m, T, LEN> {
 }
 
 /// One sample of the sensor as a data set: a byte is a 255th.
-pub(super) struct Bytes<'a>(pub(super) &'a [u8], pub(super) usize);
+struct Bytes<'a>(&'a [u8], usize);
 
 impl Dataset for Bytes<'_> {
     type Error = Infallible;
