@@ -14,6 +14,7 @@ mod learn;
 pub mod memory;
 pub mod personal;
 pub mod same_bits;
+pub mod thermal;
 
 pub use clock::{Clock, Counter};
 pub use learn::{Board, Course, Event, Failure, Outcome, learn};
