@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crc32fast::Hasher;
-use host_tests::session::message;
+use host_tests::session::{Answer, Samples, message};
 use lightlayers::dataset::{Dataset, Mixed, ReplayBuffer, ReplayMemory, Sample, Selection, Target};
 use lightlayers::loss::SoftmaxCrossEntropy;
 use lightlayers::optim::Sgd;
@@ -501,29 +501,6 @@ impl Model for Linear {
     const NET: Network = Network::features(2).dense(3);
 }
 
-/// The samples in a vector.
-struct Listed(Vec<([f32; 2], usize)>);
-
-impl Dataset for Listed {
-    type Error = Error;
-
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn read(
-        &mut self,
-        index: usize,
-        input: &mut [f32],
-        target: &mut Target<'_>,
-    ) -> Result<(), Error> {
-        let (values, label) = self.0[index];
-        input.copy_from_slice(&values);
-        target.set_class(label);
-        Ok(())
-    }
-}
-
 /// A step on a mixed minibatch is a step on the same samples from one data set, to the bit.
 #[test]
 fn a_step_on_a_mixed_minibatch() {
@@ -553,8 +530,10 @@ fn a_step_on_a_mixed_minibatch() {
                 let result = trainer.step(&mut both, minibatch, 0.1);
                 result.expect("usable samples");
             } else {
-                let old = (0..12).map(|number| ([number as f32, 1.0], number % 3));
-                let mut listed = Listed([(input, label)].into_iter().chain(old).collect());
+                let old = (0..12).map(|number| (vec![number as f32, 1.0], number % 3));
+                let all = [(input.to_vec(), label)].into_iter().chain(old);
+                let classes = all.map(|(input, label)| (input, Answer::Class(label)));
+                let mut listed = Samples(classes.collect());
                 let result = trainer.step(&mut listed, minibatch, 0.1);
                 result.expect("usable samples");
             }
