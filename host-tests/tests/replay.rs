@@ -177,6 +177,32 @@ fn the_naive_buffer_keeps_the_same() {
     }
 }
 
+/// By hand: with four places, class 0 has all of them until class 1 comes, which takes one after the other until both have two. Class 2
+/// takes one of either; then that class has one, stays full, and a sample of it may take the place of its own alone.
+#[test]
+fn classes_share_four_places() {
+    for seed in 0..100 {
+        let mut memory = ReplayMemory::<u8, 1, 4, 3>::new();
+        let mut replay = ReplayBuffer::new(&mut memory, Selection::ClassBalanced, seed);
+        let mut shares = |labels: &[usize]| {
+            for label in labels {
+                replay.offer_raw(&[0], *label).expect("usable");
+            }
+            [0, 1, 2].map(|class| replay.kept(class))
+        };
+        assert_eq!(shares(&[0; 9]), [4, 0, 0]);
+        assert_eq!(shares(&[1]), [3, 1, 0]);
+        assert_eq!(shares(&[1]), [2, 2, 0]);
+        assert_eq!(shares(&[0, 1, 0, 1]), [2, 2, 0]);
+        let three = shares(&[2]);
+        assert!([[1, 2, 1], [2, 1, 1]].contains(&three), "{three:?}");
+        assert_eq!(shares(&[0, 1, 0, 1]), three);
+        // The only class with two gives one of them to the other that never was the largest.
+        assert_eq!(shares(&[2]), [1, 1, 2]);
+        assert_eq!(shares(&[0, 1, 2, 0, 1, 2]), [1, 1, 2]);
+    }
+}
+
 /// A class has all of its samples, or as many as the largest, or one less.
 #[test]
 fn classes_are_balanced() {
