@@ -105,7 +105,7 @@ fn initialize<G: Graph>(layers: &[Layer], weights: &mut [f32], seed: u64) -> Res
 /// let mut trainer = Trainer::new(Digits, SoftmaxCrossEntropy::new(), Adam::new(), memory)?;
 /// trainer.initialize(1)?;
 ///
-/// # let bytes = include_bytes!("../examples/data/digits.bin");
+/// # let bytes = include_bytes!("../../examples/data/digits.bin");
 /// let digits = PackedImages::new(bytes)?;
 /// let mut training = Holdout::training(digits, 5)?;
 /// for epoch in 0..3 {
@@ -200,7 +200,7 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
     /// };
     /// let trainer = Trainer::new(Digits, SoftmaxCrossEntropy::new(), Adam::new(), memory)?;
     /// let mut trainer = trainer.quantization_aware(fake);
-    /// # let bytes = include_bytes!("../examples/data/digits.bin");
+    /// # let bytes = include_bytes!("../../examples/data/digits.bin");
     /// let mut digits = PackedImages::new(bytes)?;
     /// trainer.epoch(&mut digits, Epoch::shuffled(32, 1), &Constant(1e-3), |_| {})?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
