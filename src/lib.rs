@@ -65,7 +65,7 @@
 //!
 //! From the host that trained it to the chip that runs it a network goes in a model [`file`](mod@file). A network that is only known at run
 //! time, in a loop over ranks or from a file, runs through a [`Plan`]. A layer of your own is a [`CustomLayer`]; samples of your own are
-//! a [`Dataset`](dataset::Dataset).
+//! a [`Dataset`](dataset::Dataset). A network that goes on learning keeps old ones in a [`ReplayBuffer`](dataset::ReplayBuffer).
 //!
 //! # Memory
 //!

@@ -7,6 +7,7 @@
 //! - [`sample`]: seeded test data.
 //! - [`tflite`]: vectors made with TensorFlow Lite.
 //! - [`quantized`]: quantized networks, run by the library, and once more with the reference.
+//! - [`real`]: MNIST and other data sets, where they are.
 //! - [`session`]: runs networks of the library in buffers made to measure.
 //! - [`twin`]: a network of the library once more, put together from the reference.
 //! - [`lower_bound`]: the memory that a network needs at the least.
@@ -22,6 +23,7 @@ pub mod golden;
 pub mod lower_bound;
 pub mod model_file;
 pub mod quantized;
+pub mod real;
 pub mod reference;
 pub mod sample;
 pub mod session;

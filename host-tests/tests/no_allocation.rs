@@ -7,10 +7,12 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::fmt::{self, Write};
 
-use lightlayers::dataset::{Holdout, PackedImages};
+use lightlayers::dataset::{
+    Holdout, Mixed, PackedImages, ReplayBuffer, ReplayMemory, Sample, Selection,
+};
 use lightlayers::loss::SoftmaxCrossEntropy;
 use lightlayers::metrics::ConfusionMatrix;
-use lightlayers::optim::{Adam, ClipNorm};
+use lightlayers::optim::{Adam, ClipNorm, Sgd};
 use lightlayers::quant::{
     Calibration, Comparison, Int8Inference, Quantization, RangeMethod, TensorError, TensorRange,
     quantize,
@@ -148,6 +150,40 @@ fn networks_of_images_allocate_nothing() {
 #[test]
 fn quantized_networks_allocate_nothing() {
     assert_eq!(watched(use_quantized), (Ok(()), 0));
+}
+
+/// Learning beside old samples, while the buffer fills and after it is full.
+#[test]
+fn replay_allocates_nothing() {
+    assert_eq!(watched(use_replay), (Ok(()), 0));
+}
+
+fn use_replay() -> Result<(), &'static str> {
+    const NET: Network = Digits::NET;
+    let memory = Memory {
+        weights: &mut [0.0; NET.weights()],
+        gradients: &mut [0.0; NET.trainable_weights()],
+        optimizer_state: &mut [],
+        workspace: &mut [0.0; NET.training_workspace(1)],
+    };
+    let trainer = Trainer::new(Digits, SoftmaxCrossEntropy::new(), Sgd, memory);
+    let mut trainer = trainer.or(Err("trainer"))?;
+    trainer.initialize(1).or(Err("initialize"))?;
+    let mut memory = ReplayMemory::<u8, 64, 20, 10>::new();
+    let mut replay = ReplayBuffer::new(&mut memory, Selection::ClassBalanced, 1);
+    for step in 0..60 {
+        let (input, label) = ([step as f32 / 60.0; 64], step % 10);
+        let sample = Sample {
+            input: &input,
+            label,
+        };
+        let mut mixed = Mixed::new(sample, &mut replay);
+        let minibatch = mixed.minibatch([0], 3);
+        trainer.step(&mut mixed, minibatch, 0.1).or(Err("step"))?;
+        replay.offer(&input, label).or(Err("offer"))?;
+    }
+    let full = replay.offered() == 60 && (0..10).all(|label| replay.kept(label) == 2);
+    full.then_some(()).ok_or("two of each class")
 }
 
 /// Every layer that is quantized, and the split of one that is not.

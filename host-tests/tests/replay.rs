@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crc32fast::Hasher;
-use host_tests::session::message;
+use host_tests::session::{Answer, Samples, message};
 use lightlayers::dataset::{Dataset, Mixed, ReplayBuffer, ReplayMemory, Sample, Selection, Target};
 use lightlayers::loss::SoftmaxCrossEntropy;
 use lightlayers::optim::Sgd;
@@ -174,6 +174,32 @@ fn the_naive_buffer_keeps_the_same() {
                 assert_eq!(found, naive.kept, "{selection:?}, seed {seed}, {len}");
             }
         }
+    }
+}
+
+/// By hand: with four places, class 0 has all of them until class 1 comes, which takes one after the other until both have two. Class 2
+/// takes one of either; then that class has one, stays full, and a sample of it may take the place of its own alone.
+#[test]
+fn classes_share_four_places() {
+    for seed in 0..100 {
+        let mut memory = ReplayMemory::<u8, 1, 4, 3>::new();
+        let mut replay = ReplayBuffer::new(&mut memory, Selection::ClassBalanced, seed);
+        let mut shares = |labels: &[usize]| {
+            for label in labels {
+                replay.offer_raw(&[0], *label).expect("usable");
+            }
+            [0, 1, 2].map(|class| replay.kept(class))
+        };
+        assert_eq!(shares(&[0; 9]), [4, 0, 0]);
+        assert_eq!(shares(&[1]), [3, 1, 0]);
+        assert_eq!(shares(&[1]), [2, 2, 0]);
+        assert_eq!(shares(&[0, 1, 0, 1]), [2, 2, 0]);
+        let three = shares(&[2]);
+        assert!([[1, 2, 1], [2, 1, 1]].contains(&three), "{three:?}");
+        assert_eq!(shares(&[0, 1, 0, 1]), three);
+        // The only class with two gives one of them to the other that never was the largest.
+        assert_eq!(shares(&[2]), [1, 1, 2]);
+        assert_eq!(shares(&[0, 1, 2, 0, 1, 2]), [1, 1, 2]);
     }
 }
 
@@ -501,29 +527,6 @@ impl Model for Linear {
     const NET: Network = Network::features(2).dense(3);
 }
 
-/// The samples in a vector.
-struct Listed(Vec<([f32; 2], usize)>);
-
-impl Dataset for Listed {
-    type Error = Error;
-
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn read(
-        &mut self,
-        index: usize,
-        input: &mut [f32],
-        target: &mut Target<'_>,
-    ) -> Result<(), Error> {
-        let (values, label) = self.0[index];
-        input.copy_from_slice(&values);
-        target.set_class(label);
-        Ok(())
-    }
-}
-
 /// A step on a mixed minibatch is a step on the same samples from one data set, to the bit.
 #[test]
 fn a_step_on_a_mixed_minibatch() {
@@ -553,8 +556,10 @@ fn a_step_on_a_mixed_minibatch() {
                 let result = trainer.step(&mut both, minibatch, 0.1);
                 result.expect("usable samples");
             } else {
-                let old = (0..12).map(|number| ([number as f32, 1.0], number % 3));
-                let mut listed = Listed([(input, label)].into_iter().chain(old).collect());
+                let old = (0..12).map(|number| (vec![number as f32, 1.0], number % 3));
+                let all = [(input.to_vec(), label)].into_iter().chain(old);
+                let classes = all.map(|(input, label)| (input, Answer::Class(label)));
+                let mut listed = Samples(classes.collect());
                 let result = trainer.step(&mut listed, minibatch, 0.1);
                 result.expect("usable samples");
             }

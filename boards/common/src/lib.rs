@@ -15,6 +15,7 @@ pub mod memory;
 pub mod online;
 pub mod personal;
 pub mod same_bits;
+pub mod thermal;
 
 pub use clock::{Clock, Counter};
 pub use learn::{Board, Course, Event, Failure, Outcome, learn};

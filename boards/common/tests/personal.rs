@@ -9,7 +9,9 @@ use boards_common::personal::{
     ALL, Base, Buffers, Demo, HEAD, IMAGE, LAST_BLOCK, Learner, TRAINED, WEIGHTS,
 };
 use embedded_hal::digital::{ErrorType, OutputPin};
-use lightlayers::dataset::{Dataset, Holdout, PackedImages, Target};
+use lightlayers::dataset::{
+    Dataset, Holdout, PackedImages, ReplayBuffer, ReplayMemory, Selection, Target,
+};
 use lightlayers::metrics::arg_max;
 use lightlayers::paper::{self, Kind};
 use lightlayers::{Error, Inference, Model, Network, Plan};
@@ -211,4 +213,81 @@ fn integers_answer_before_it_learns() {
     // The sizes that 05_quantize prints of integers, and an image; of `f32` with the statistics of batch normalization, which it folds.
     assert_eq!(integers.int8.ram, 7_032 + 784 + 10_064);
     assert_eq!(integers.f32.ram, 24_540 + 4 * 784 + 34_496);
+}
+
+/// With no old sample in a minibatch, the bits are those of learning without a buffer, which has every new sample once.
+#[test]
+fn the_new_samples_are_offered_once() {
+    let mut memory = Buffer::of::<3>();
+    let mut buffers = memory.buffers();
+    let mut session = HEAD.start(&mut buffers).expect("lengths");
+    let mut replay = Box::new(ReplayMemory::<f32, { Learner::<3>::FEATURES }, 400, 10>::new());
+    let mut replay = ReplayBuffer::new(&mut replay, Selection::Reservoir, 1);
+    let (mut led, mut clock) = (Lit(0), Ticks(0));
+    let [mut training, _] = samples();
+    let step = session.learn_with_replay(&mut training, &mut replay, 0, &mut led, &mut clock);
+    assert_eq!(step, Ok(10));
+    assert_eq!(led.0, 300);
+    assert_eq!((replay.offered(), replay.len()), (300, 300));
+    assert_eq!(session.checksum(), HEAD.checksum);
+
+    // With old samples it learns other weights.
+    let mut session = HEAD.start(&mut buffers).expect("lengths");
+    let step = session.learn_with_replay(&mut training, &mut replay, 3, &mut led, &mut clock);
+    assert_eq!((step, replay.offered()), (Ok(10), 600));
+    assert_ne!(session.checksum(), HEAD.checksum);
+}
+
+/// What is offered is what the base makes of an image.
+#[test]
+fn features_are_offered() {
+    const BASE: Network = Base::<2>::NET;
+    let mut memory = Buffer::of::<2>();
+    let mut buffers = memory.buffers();
+    let mut session = LAST_BLOCK.start(&mut buffers).expect("lengths");
+    let mut replay = Box::new(ReplayMemory::<f32, 784, 10, 10>::new());
+    let mut replay = ReplayBuffer::new(&mut replay, Selection::ClassBalanced, 1);
+    let index = session.offer(&mut Enlarged(Corners), 0, &mut replay);
+    assert_eq!((index, replay.label(0)), (Ok(Some(0)), Some(3)));
+
+    // The base's layers, and behind them the statistics of their batch normalizations.
+    let own = BASE.layers().iter().map(|layer| layer.weights()).sum();
+    let all: usize = TRAINED.layers().iter().map(|layer| layer.weights()).sum();
+    let statistics = &WEIGHTS[all..][..BASE.weights() - own];
+    let weights = [&WEIGHTS[..own], statistics].concat();
+    let mut image = [0.0; IMAGE];
+    let read = Enlarged(Corners).read(0, &mut image, &mut Target::new(&mut [0.0; 10]));
+    read.expect("there");
+    let (plan, mut workspace) = (Plan::new(&BASE), vec![0.0; BASE.inference_workspace()]);
+    let mut base = Inference::new(&plan, &weights, &mut workspace).expect("lengths");
+    assert_eq!(
+        replay.elements(0),
+        Some(base.run(&image).expect("one image"))
+    );
+}
+
+/// A buffer for other samples, or for fewer classes, is refused, and nothing is kept.
+#[test]
+fn a_buffer_that_does_not_fit() {
+    let mut memory = Buffer::of::<3>();
+    let mut buffers = memory.buffers();
+    let mut session = HEAD.start(&mut buffers).expect("lengths");
+    let mut replay = ReplayMemory::<f32, 31, 10, 10>::new();
+    let mut replay = ReplayBuffer::new(&mut replay, Selection::Reservoir, 1);
+    let expected = Error::Length {
+        buffer: lightlayers::Buffer::Input,
+        expected: 31,
+        found: 32,
+    };
+    let offered = session.offer(&mut Enlarged(Corners), 0, &mut replay);
+    assert_eq!(offered, Err(expected));
+    let mut replay = ReplayMemory::<f32, 32, 10, 3>::new();
+    let mut replay = ReplayBuffer::new(&mut replay, Selection::Reservoir, 1);
+    let expected = Error::Label {
+        sample: 0,
+        classes: 3,
+        found: 3,
+    };
+    let offered = session.offer(&mut Enlarged(Corners), 0, &mut replay);
+    assert_eq!((offered, replay.len()), (Err(expected), 0));
 }

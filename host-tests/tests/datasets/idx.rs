@@ -190,7 +190,7 @@ fn idx_errors_say_what_was_expected_and_found() -> Result<()> {
         "file: bytes: expected at most 9223372036854775807, found 18446744073709551615"
     );
     // No item is a whole file, however large one would be.
-    assert_eq!(read_idx(&idx(&[0, 3, 2], &[]))?, []);
+    assert_eq!(read_idx(&idx(&[0, 3, 2], &[]))?, [0u8; 0]);
     assert_eq!(
         text(&idx(&[0, 3, 2], &[0]))?,
         "file: expected the end after 16 bytes, found more"

@@ -4,37 +4,9 @@
 //! `sum(gzip.open(file).read()[16:])` and the like. They agree with what others publish: the means 0.1307 (MNIST) and 0.2860
 //! (Fashion-MNIST) that torchvision's examples normalize with, the numbers of images per class in the papers.
 
-use std::path::PathBuf;
-
 use anyhow::{Result, ensure};
-use lightlayers_datasets::{Error, ImageSet, Images, Set};
-
-/// The folder with the data sets, where there is one.
-fn real_data() -> Option<PathBuf> {
-    let folder = std::env::var_os("LIGHTLAYERS_DATA").map(PathBuf::from);
-    if folder.is_none() {
-        println!("skipped: LIGHTLAYERS_DATA does not name a folder with data sets");
-    }
-    folder
-}
-
-/// The data set, or none if it is not there; any other error is one.
-fn read_real(set: Set) -> Result<Option<ImageSet>> {
-    let Some(folder) = real_data() else {
-        return Ok(None);
-    };
-    match set.read(&folder) {
-        Err(error @ Error::Missing { .. }) => {
-            println!("skipped: {error}");
-            Ok(None)
-        }
-        result => {
-            let images = result?;
-            println!("{images}");
-            Ok(Some(images))
-        }
-    }
-}
+use host_tests::real::read_real;
+use lightlayers_datasets::{Images, Set};
 
 /// The sum of all values of each channel, over the first `count` images.
 fn channel_sums(images: &Images, count: usize) -> Vec<u64> {

@@ -136,18 +136,10 @@ impl<'m, E: Element> ReplayBuffer<'m, E> {
     /// number of its classes, [`Error::NonFiniteSample`] if a value is NaN or infinite; they count the samples that were offered
     /// before. Nothing has changed then.
     pub fn offer(&mut self, input: &[f32], label: usize) -> Result<Option<usize>, Error> {
-        let label = self.check(input.len(), label)?;
-        if !input.iter().all(|value| value.is_finite()) {
-            return Err(Error::NonFiniteSample {
-                sample: *self.offered as usize,
-            });
-        }
-        let index = self.place(label);
+        let finite = input.iter().all(|value| value.is_finite());
         let scale = self.scale;
-        for (kept, value) in self.elements_mut(index).iter_mut().zip(input) {
-            *kept = E::keep(*value, &scale);
-        }
-        Ok(index)
+        let elements = input.iter().map(|value| E::keep(*value, &scale));
+        self.offer_elements(elements, finite, label)
     }
 
     /// Offers a sample as it would be kept: the bytes of a camera, or the integers of a quantized network. Else as
@@ -157,21 +149,10 @@ impl<'m, E: Element> ReplayBuffer<'m, E> {
     ///
     /// As [`offer`](Self::offer).
     pub fn offer_raw(&mut self, elements: &[E], label: usize) -> Result<Option<usize>, Error> {
-        let label = self.check(elements.len(), label)?;
         let scale = self.scale;
-        if !elements
-            .iter()
-            .all(|element| element.value(&scale).is_finite())
-        {
-            return Err(Error::NonFiniteSample {
-                sample: *self.offered as usize,
-            });
-        }
-        let index = self.place(label);
-        for (kept, element) in self.elements_mut(index).iter_mut().zip(elements) {
-            *kept = *element;
-        }
-        Ok(index)
+        let mut values = elements.iter().map(|element| element.value(&scale));
+        let finite = values.all(f32::is_finite);
+        self.offer_elements(elements.iter().copied(), finite, label)
     }
 
     /// Forgets all samples, and that they were offered.
@@ -221,25 +202,36 @@ impl<'m, E: Element> ReplayBuffer<'m, E> {
         u64::from(self.rng.next_u32()) << 32 | u64::from(self.rng.next_u32())
     }
 
-    fn elements_mut(&mut self, index: Option<usize>) -> &mut [E] {
-        let elements = index.and_then(|index| {
+    fn offer_elements(
+        &mut self,
+        elements: impl ExactSizeIterator<Item = E>,
+        finite: bool,
+        label: usize,
+    ) -> Result<Option<usize>, Error> {
+        Error::check_length(Buffer::Input, self.sample_len, elements.len())?;
+        let sample = *self.offered as usize;
+        let small = match u8::try_from(label) {
+            Ok(small) if label < self.classes.len() => small,
+            _ => {
+                return Err(Error::Label {
+                    sample,
+                    classes: self.classes.len(),
+                    found: label,
+                });
+            }
+        };
+        if !finite {
+            return Err(Error::NonFiniteSample { sample });
+        }
+        let index = self.place(small);
+        let kept = index.and_then(|index| {
             let start = index * self.sample_len;
             self.values.get_mut(start..start + self.sample_len)
         });
-        elements.unwrap_or_default()
-    }
-
-    /// The label as it is kept, if a sample may be offered.
-    fn check(&self, len: usize, label: usize) -> Result<u8, Error> {
-        Error::check_length(Buffer::Input, self.sample_len, len)?;
-        match u8::try_from(label) {
-            Ok(small) if label < self.classes.len() => Ok(small),
-            _ => Err(Error::Label {
-                sample: *self.offered as usize,
-                classes: self.classes.len(),
-                found: label,
-            }),
+        for (kept, element) in kept.unwrap_or_default().iter_mut().zip(elements) {
+            *kept = element;
         }
+        Ok(index)
     }
 
     /// Counts a sample of a class that is there, and makes room for it if it shall be kept.

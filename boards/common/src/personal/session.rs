@@ -5,7 +5,7 @@ use core::iter;
 
 use crc32fast::Hasher;
 use embedded_hal::digital::{OutputPin, PinState};
-use lightlayers::dataset::{Dataset, Target};
+use lightlayers::dataset::{Dataset, Element, Mixed, ReplayBuffer, Target};
 use lightlayers::loss::SoftmaxCrossEntropy;
 use lightlayers::metrics::arg_max;
 use lightlayers::optim::Sgd;
@@ -65,10 +65,12 @@ impl<const BLOCKS: usize> Learner<BLOCKS> {
     /// Weights before the statistics of batch normalization, in the base.
     const BASE_OWN: usize = before_statistics(&Base::<BLOCKS>::NET);
     const BASE_WORKSPACE: usize = Base::<BLOCKS>::NET.inference_workspace();
-    const FEATURES: usize = Top::<BLOCKS>::NET.input_shape().len();
     const TOP_WORKSPACE: usize = Top::<BLOCKS>::NET.inference_workspace();
     const GRADIENTS: usize = Top::<BLOCKS>::NET.trainable_weights();
     const TRAINING_WORKSPACE: usize = Top::<BLOCKS>::NET.training_workspace(1);
+
+    /// Values of a sample where the layers that learn begin: of the image itself, or what the base makes of it.
+    pub const FEATURES: usize = Top::<BLOCKS>::NET.input_shape().len();
 
     /// Elements of weights that learn, or lie beside those that do.
     pub const WEIGHTS: usize = Top::<BLOCKS>::NET.weights();
@@ -143,6 +145,14 @@ pub struct Measured {
     pub inference: u64,
 }
 
+/// A step of learning.
+#[derive(Clone, Copy)]
+struct Step {
+    pass: u32,
+    sample: usize,
+    rate: f32,
+}
+
 /// A network that learns above its base.
 #[derive(Debug)]
 pub struct Session<'m, const BLOCKS: usize> {
@@ -187,6 +197,68 @@ impl<const BLOCKS: usize> Session<'_, BLOCKS> {
         led: &mut L,
         clock: &mut impl Clock,
     ) -> Result<u64, Failure<Infallible, L::Error>> {
+        self.course(led, clock, |session, step| {
+            let class = session.read_features(training, step.sample)?;
+            let (mut trainer, mut new) = session.parts(class)?;
+            trainer.step(&mut new, iter::once(0), step.rate)?;
+            Ok(())
+        })
+    }
+
+    /// Learns from the same samples in the same order as [`learn`](Self::learn), each together with `old` samples that `replay` keeps, or
+    /// all of them if there are fewer. In the first pass, each new one is offered to it afterwards.
+    ///
+    /// A step takes the time of `1 + old` samples in the layers that learn, and of one in the base. The loss is the mean of all of
+    /// them, the new one's share 1 in `1 + old`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Trainer::step`], [`ReplayBuffer::offer`], the data set's own, and the LED's.
+    pub fn learn_with_replay<T: Dataset<Error = Error>, E: Element, L: OutputPin>(
+        &mut self,
+        training: &mut T,
+        replay: &mut ReplayBuffer<'_, E>,
+        old: usize,
+        led: &mut L,
+        clock: &mut impl Clock,
+    ) -> Result<u64, Failure<Error, L::Error>> {
+        self.course(led, clock, |session, step| {
+            let class = session.read_features(training, step.sample);
+            let class = class.map_err(Error::widen)?;
+            let (mut trainer, new) = session.parts(class).map_err(Error::widen)?;
+            let mut mixed = Mixed::new(new, replay);
+            let minibatch = mixed.minibatch([0], old);
+            trainer.step(&mut mixed, minibatch, step.rate)?;
+            if step.pass == 0 {
+                let offered = session.offer_features(class, replay);
+                offered.map_err(Error::widen)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Offers a sample to `replay`, as it is where the layers that learn begin; returns the index at which it is kept, if it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReplayBuffer::offer`], whose samples have the length of [`Learner::FEATURES`], and the data set's own.
+    pub fn offer<T: Dataset<Error = Error>, E: Element>(
+        &mut self,
+        samples: &mut T,
+        sample: usize,
+        replay: &mut ReplayBuffer<'_, E>,
+    ) -> Result<Option<usize>, Error> {
+        let class = self.read_features(samples, sample)?;
+        self.offer_features(class, replay)
+    }
+
+    /// Takes `step` for every one of the first [`SAMPLES`] samples, in every pass; returns its mean instructions.
+    fn course<D, L: OutputPin>(
+        &mut self,
+        led: &mut L,
+        clock: &mut impl Clock,
+        mut step: impl FnMut(&mut Self, Step) -> Result<(), Error<D>>,
+    ) -> Result<u64, Failure<D, L::Error>> {
         let steps = SAMPLES * PASSES;
         let warmup = steps / 20;
         let schedule = Cosine {
@@ -196,14 +268,17 @@ impl<const BLOCKS: usize> Session<'_, BLOCKS> {
             floor: 0.0,
         };
         let mut instructions = 0;
-        for step in 0..steps {
-            let (pass, position) = (step / SAMPLES, step % SAMPLES);
-            let sample = Permutation::new(SAMPLES, pass.into()).index(position as usize);
-            let rate = schedule.rate(step);
-            let (result, count) = clock.count(|| self.step(training, sample, rate));
+        for number in 0..steps {
+            let (pass, position) = (number / SAMPLES, number % SAMPLES);
+            let next = Step {
+                pass,
+                sample: Permutation::new(SAMPLES, pass.into()).index(position as usize),
+                rate: schedule.rate(number),
+            };
+            let (result, count) = clock.count(|| step(self, next));
             result?;
             instructions += count;
-            let lit = PinState::from(step % 2 == 0);
+            let lit = PinState::from(number % 2 == 0);
             led.set_state(lit).map_err(Failure::Led)?;
         }
         Ok(instructions / u64::from(steps.max(1)))
@@ -255,14 +330,28 @@ impl<const BLOCKS: usize> Session<'_, BLOCKS> {
         Ok(arg_max(top.run(features)?))
     }
 
-    fn step<T: Dataset<Error = Error>>(
+    /// Reads an image, puts what the base makes of it in its place, and returns its class.
+    fn read_features<T: Dataset<Error = Error>>(
         &mut self,
-        training: &mut T,
+        samples: &mut T,
         sample: usize,
-        rate: f32,
-    ) -> Result<(), Error> {
-        let class = self.read(training, sample)?;
+    ) -> Result<usize, Error> {
+        let class = self.read(samples, sample)?;
         self.run_base()?;
+        Ok(class.unwrap_or(CLASSES))
+    }
+
+    fn offer_features<E: Element>(
+        &mut self,
+        class: usize,
+        replay: &mut ReplayBuffer<'_, E>,
+    ) -> Result<Option<usize>, Error> {
+        let features = first(self.image, Learner::<BLOCKS>::FEATURES, Buffer::Input)?;
+        replay.offer(features, class)
+    }
+
+    /// What trains the layers that learn, and the sample that was read last.
+    fn parts(&mut self, class: usize) -> Result<(TopTrainer<'_, BLOCKS>, Features<'_>), Error> {
         // Without momentum, nothing of the gradients is wanted in the next step, and the base may have their place.
         let split = Learner::<BLOCKS>::GRADIENTS;
         let Some((gradients, workspace)) = self.workspace.split_at_mut_checked(split) else {
@@ -275,15 +364,16 @@ impl<const BLOCKS: usize> Session<'_, BLOCKS> {
             optimizer_state: &mut [],
             workspace: first(workspace, workspace_len, Buffer::Workspace)?,
         };
-        let mut trainer = Trainer::new(Top::<BLOCKS>, SoftmaxCrossEntropy::new(), Sgd, memory)?;
-        let mut features = Features {
+        let trainer = Trainer::new(Top::<BLOCKS>, SoftmaxCrossEntropy::new(), Sgd, memory)?;
+        let features = Features {
             values: self.image,
-            class: class.unwrap_or(CLASSES),
+            class,
         };
-        trainer.step(&mut features, iter::once(0), rate)?;
-        Ok(())
+        Ok((trainer, features))
     }
 }
+
+type TopTrainer<'a, const BLOCKS: usize> = Trainer<'a, Top<BLOCKS>, SoftmaxCrossEntropy, Sgd>;
 
 /// One sample: what the base made of an image.
 struct Features<'a> {
