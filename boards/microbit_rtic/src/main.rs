@@ -5,12 +5,13 @@
 #![no_std]
 #![no_main]
 
+mod chip;
+
 use core::panic::PanicInfo;
 
 use boards_common::online::{FromScratch, Task};
 use defmt_semihosting as _;
 use lightlayers::{Model, Network};
-use nrf51_hal::pac::TIMER0;
 use semihosting::process;
 
 const NET: Network = <FromScratch as Task>::Learning::NET;
@@ -23,36 +24,18 @@ const PERIOD: u32 = 40;
 const LEAST_ACCURACY: f32 = 0.8;
 const MOST_RAM: usize = 31 * 512;
 
-/// Starts the timer that counts.
-fn start(timer: &TIMER0) {
-    timer.bitmode.write(|w| w.bitmode()._32bit());
-    // Half of its 16 MHz.
-    timer.prescaler.write(|w| unsafe { w.prescaler().bits(1) });
-    timer.tasks_start.write(|w| unsafe { w.bits(1) });
-}
-
-/// Instructions, in QEMU: they take a nanosecond each. Who may interrupt another reads another channel.
-fn instructions<const CHANNEL: usize>() -> u32 {
-    /// Of a count.
-    const NANOSECONDS: u32 = 125;
-    // SAFETY: a channel's registers are only used by who reads it.
-    let timer = unsafe { &*TIMER0::ptr() };
-    timer.tasks_capture[CHANNEL].write(|w| unsafe { w.bits(1) });
-    timer.cc[CHANNEL].read().bits().wrapping_mul(NANOSECONDS)
-}
-
 #[rtic::app(device = nrf51_hal::pac, peripherals = true)]
 mod app {
     use boards_common::memory::{self, Stack};
     use boards_common::online::{Buffers, Demo, Feed, FromScratch, PIXELS, Play, Stage};
-    use defmt::{error, info};
+    use defmt::info;
     use lightlayers::dataset::{ReplayBuffer, ReplayMemory, Selection};
     use lightlayers::{Error, Memory};
     use nrf51_hal::pac::TIMER1;
     use nrf51_hal::timer::{Periodic, Timer};
-    use semihosting::process;
 
     use super::*;
+    use crate::chip::{self, fail, instructions};
 
     static STAGE: Stage = Stage::new();
 
@@ -78,7 +61,7 @@ mod app {
     ])]
     fn init(cx: init::Context) -> (Shared, Local) {
         let stack = memory::paint_stack();
-        start(&cx.device.TIMER0);
+        chip::start(&cx.device.TIMER0);
         let buffers = Buffers {
             learning: Memory {
                 weights: cx.local.weights,
@@ -128,11 +111,6 @@ mod app {
         cx.local.timer.reset_event();
         let acted = cx.local.play.tick(instructions::<1>);
         acted.map_err(Error::widen).unwrap_or_else(fail)
-    }
-
-    fn fail<T>(error: Error<Error>) -> T {
-        error!("{}", error);
-        process::exit(1)
     }
 }
 

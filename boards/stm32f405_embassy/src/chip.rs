@@ -2,11 +2,14 @@
 
 use core::mem::MaybeUninit;
 
+use boards_common::memory::{self, Stack, Usage};
 use boards_common::online::{Buffers, Factored, OtherHands, PIXELS, Task};
 use boards_common::personal::{IMAGE, WEIGHTS};
 use cortex_m::peripheral::{SYST, syst::SystClkSource};
+use defmt::error;
 use lightlayers::dataset::{ReplayBuffer, ReplayMemory, Selection};
-use lightlayers::{Memory, Model, Network};
+use lightlayers::{Error, Memory, Model, Network};
+use semihosting::process;
 use static_cell::ConstStaticCell;
 use stm32f4::stm32f405::{GPIOA, Peripherals, TIM2};
 
@@ -14,7 +17,7 @@ const NET: Network = <OtherHands as Task>::Learning::NET;
 const GUESSING: usize = Factored::NET.inference_workspace();
 
 /// Bytes of memory beside the core.
-pub const BESIDE_THE_CORE: usize = size_of::<[f32; NET.weights() + GUESSING + IMAGE]>();
+const BESIDE_THE_CORE: usize = size_of::<[f32; NET.weights() + GUESSING + IMAGE]>();
 
 // The start-up code does not clear them: they are written before they are read.
 #[unsafe(link_section = ".ccm")]
@@ -64,16 +67,16 @@ pub fn instructions() -> u32 {
     unsafe { &*TIM2::ptr() }.cnt().read().bits()
 }
 
-/// An exception every millisecond from now on.
+/// An exception in every tick from now on: a millisecond in QEMU, whose chip runs at 168 MHz; a tenth of a second on the chip, which
+/// starts with 16.
 pub fn start_ticks(mut timer: SYST) {
-    /// Clocks in a millisecond: QEMU's chip runs at 168 MHz, a real one starts with 16.
-    const MILLISECOND: u32 = if cfg!(feature = "chip") {
-        16_000
+    const CLOCKS: u32 = if cfg!(feature = "chip") {
+        1_600_000
     } else {
         168_000
     };
     timer.set_clock_source(SystClkSource::Core);
-    timer.set_reload(MILLISECOND - 1);
+    timer.set_reload(CLOCKS - 1);
     timer.clear_current();
     timer.enable_counter();
     timer.enable_interrupt();
@@ -92,4 +95,17 @@ impl Led {
             }
         });
     }
+}
+
+/// What the program takes, the memory beside the core included.
+pub fn usage(stack: &Stack) -> Usage {
+    let mut usage = memory::usage(stack);
+    usage.statics += BESIDE_THE_CORE;
+    usage
+}
+
+/// Ends the program with an error.
+pub fn fail<T>(error: Error<Error>) -> T {
+    error!("{}", error);
+    process::exit(1)
 }

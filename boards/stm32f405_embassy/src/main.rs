@@ -13,10 +13,10 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use boards_common::memory::{self, Stack};
 use boards_common::online::{Demo, Feed, OtherHands, PIXELS, Play, Report, Stage};
-use chip::{Led, instructions};
+use chip::{Led, fail, instructions};
 use cortex_m_rt::exception;
 use critical_section::Mutex;
-use defmt::{error, info};
+use defmt::info;
 use defmt_semihosting as _;
 use embassy_executor::Spawner;
 use embassy_futures::yield_now;
@@ -33,13 +33,12 @@ static PLAY: Mutex<RefCell<Option<Play<'static>>>> = Mutex::new(RefCell::new(Non
 /// From the interrupt to the tasks; to the one that blinks, with the time of the oldest tick that it has not seen.
 static SENSED: Signal<CriticalSectionRawMutex, ()> = Signal::new();
 static BLINK: Signal<CriticalSectionRawMutex, u32> = Signal::new();
-
 /// How late the latest of its turns was.
 static LATEST: AtomicU32 = AtomicU32::new(0);
 
-/// Digits, milliseconds for each, and what the demo must reach with them.
+/// Digits, ticks for each, and what the demo must reach with them.
 const DIGITS: u32 = 200;
-const PERIOD: u32 = if cfg!(feature = "chip") { 8_000 } else { 57 };
+const PERIOD: u32 = 57;
 const LEAST_ACCURACY: f32 = 0.955;
 const MOST_RAM: usize = 188 * 1024;
 
@@ -77,8 +76,7 @@ async fn run(demo: &mut Learning) -> Result<Report, Error<Error>> {
 #[embassy_executor::task]
 async fn learn(mut demo: Learning, stack: Stack) {
     let report = run(&mut demo).await.unwrap_or_else(fail);
-    let mut usage = memory::usage(&stack);
-    usage.statics += chip::BESIDE_THE_CORE;
+    let usage = chip::usage(&stack);
     info!("{}\n{}", report, usage);
     let good = report.lost == 0 && report.accuracy[1] >= LEAST_ACCURACY;
     let reached = good && report.is_bounded() && usage.ram() <= MOST_RAM;
@@ -89,7 +87,7 @@ async fn learn(mut demo: Learning, stack: Stack) {
 #[embassy_executor::task]
 async fn blink(mut led: Led) {
     for lit in [true, false].into_iter().cycle() {
-        for _ in 0..500 {
+        for _ in 0..10 {
             let ticked = BLINK.wait().await;
             LATEST.fetch_max(instructions().wrapping_sub(ticked), Ordering::Relaxed);
         }
@@ -114,11 +112,6 @@ fn start(spawner: Spawner) -> Result<(), Error<Error>> {
     spawner.spawn(blink);
     chip::start_ticks(timer);
     Ok(())
-}
-
-fn fail<T>(error: Error<Error>) -> T {
-    error!("{}", error);
-    process::exit(1)
 }
 
 #[panic_handler]
