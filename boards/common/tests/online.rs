@@ -18,16 +18,19 @@ use lightlayers::optim::Sgd;
 use lightlayers::paper::{Kind, mnist};
 use lightlayers::{Error, Inference, Memory, Model, Network, Plan, Trainer};
 
-/// A low pin that reads as the letters say: `d` for down, `u` for up.
-fn presses(readings: &str, polls: u8) -> Vec<bool> {
+/// A pin that reads as the letters say: `d` for down, which is low, `u` for up.
+fn pin(readings: &str) -> Pin {
     let reads = readings.chars().map(|reading| {
-        Read::get(if reading == 'd' {
-            State::Low
-        } else {
-            State::High
+        Read::get(match reading {
+            'd' => State::Low,
+            _ => State::High,
         })
     });
-    let mut pin = Pin::new(&reads.collect::<Vec<_>>());
+    Pin::new(&reads.collect::<Vec<_>>())
+}
+
+fn presses(readings: &str, polls: u8) -> Vec<bool> {
+    let mut pin = pin(readings);
     let mut button = Button::new(pin.clone(), PinState::Low, polls);
     let pressed = readings.chars().map(|_| button.poll().expect("a reading"));
     let pressed = pressed.collect();
@@ -108,14 +111,7 @@ fn with_session<const OLD: usize>(
     readings: &str,
     act: impl FnOnce(&mut Source<'_, Pin, 1>, &mut Session<'_, Dots<OLD>, 1>),
 ) -> [f32; 4] {
-    let reads = readings.chars().map(|reading| {
-        Read::get(if reading == 'd' {
-            State::Low
-        } else {
-            State::High
-        })
-    });
-    let mut pin = Pin::new(&reads.collect::<Vec<_>>());
+    let mut pin = pin(readings);
     let mut feed = Feed::<1, 4>::new();
     let (mut source, sink): (_, Sink<'_, 1>) =
         feed.split(Button::new(pin.clone(), PinState::Low, 1));
