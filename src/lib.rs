@@ -94,6 +94,7 @@
 //! | (none) | everything above: `no_std`, no allocator |
 //! | `std` | kernels pick the widest vectors of the processor at run time (`Vectors`) |
 //! | `parallel` | threads through rayon |
+//! | `embedded-storage` | checkpoints of training in flash memory that survive power cuts (`checkpoint`) |
 //! | `defmt` | `defmt::Format` on public types |
 //! | `micromath` | smaller, less accurate transcendental functions; other bits than without it |
 
@@ -105,6 +106,8 @@
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+#[cfg(feature = "embedded-storage")]
+pub mod checkpoint;
 pub mod dataset;
 mod error;
 pub mod file;

@@ -1,5 +1,8 @@
 //! Training.
 
+#[cfg(feature = "embedded-storage")]
+mod checkpoint;
+
 use crate::dataset::{Dataset, Target};
 use crate::error::{Buffer, Error, Quantity};
 use crate::infer::check_layers;

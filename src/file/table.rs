@@ -98,6 +98,20 @@ impl<'a> Table<'a> {
         entries: &[Entry],
         extent: Extent,
     ) -> Result<(), FileError> {
+        if let Err(error) = self.compare_input(head) {
+            return Err(error);
+        }
+        let mut i = 0;
+        while i < entries.len() {
+            if let Err(error) = self.compare_layer(i, &entries[i], extent) {
+                return Err(error);
+            }
+            i += 1;
+        }
+        self.compare_numbers(head)
+    }
+
+    pub(super) const fn compare_input(&self, head: &Head) -> Result<(), FileError> {
         if head.flat_input != self.flat_input {
             let (expected, found) = (input_kind(self.flat_input), input_kind(head.flat_input));
             return Err(differ("input", expected, found));
@@ -106,22 +120,36 @@ impl<'a> Table<'a> {
             let (expected, found) = (Setting::Shape(self.input), Setting::Shape(head.input));
             return Err(differ("input", expected, found));
         }
-        let mut i = 0;
-        while i < self.layers.len() && i < entries.len() {
-            let expected = entry(&self.layers[i]);
-            if let Some(at) = first_difference(&expected, &entries[i], extent) {
-                let (what, expected) = setting(&expected, at);
-                return Err(FileError::Differs {
-                    layer: Some((i, self.layers[i].kind().name())),
-                    what,
-                    expected,
-                    found: setting(&entries[i], at).1,
-                });
-            }
-            i += 1;
+        Ok(())
+    }
+
+    /// A layer that the network does not have differs in none; [`compare_numbers`](Self::compare_numbers) says that there are more.
+    pub(super) const fn compare_layer(
+        &self,
+        index: usize,
+        found: &Entry,
+        extent: Extent,
+    ) -> Result<(), FileError> {
+        if index >= self.layers.len() {
+            return Ok(());
         }
+        let layer = &self.layers[index];
+        let expected = entry(layer);
+        if let Some(at) = first_difference(&expected, found, extent) {
+            let (what, expected) = setting(&expected, at);
+            return Err(FileError::Differs {
+                layer: Some((index, layer.kind().name())),
+                what,
+                expected,
+                found: setting(found, at).1,
+            });
+        }
+        Ok(())
+    }
+
+    pub(super) const fn compare_numbers(&self, head: &Head) -> Result<(), FileError> {
         let numbers = [
-            ("number of layers", self.layers.len(), entries.len()),
+            ("number of layers", self.layers.len(), head.layers),
             ("number of weights", self.weights, head.weights),
             (
                 "number of moving statistics",
@@ -129,7 +157,7 @@ impl<'a> Table<'a> {
                 head.moving_statistics,
             ),
         ];
-        i = 0;
+        let mut i = 0;
         while i < numbers.len() {
             let (what, expected, found) = numbers[i];
             if expected != found {
