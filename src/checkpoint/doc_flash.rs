@@ -1,10 +1,10 @@
 use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write};
 
 /// 256 KB, for examples in the documentation.
-struct Flash(Vec<u8>);
+pub struct Flash(Vec<u8>);
 
 impl Flash {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self(vec![0xff; 256 * 1024])
     }
 }

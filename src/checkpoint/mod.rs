@@ -9,7 +9,8 @@
 //! use lightlayers::loss::SoftmaxCrossEntropy;
 //! use lightlayers::optim::Adam;
 //! use lightlayers::{Memory, Model, Network, Trainer};
-//! # include!("doc_flash.rs");
+//! # mod flash { include!("doc_flash.rs"); }
+//! # use flash::Flash;
 //!
 //! struct Digits;
 //!
