@@ -22,15 +22,16 @@ struct Tally {
     resumed_to_the_end: u64,
 }
 
-/// All tears for words that are few, one of them in turn for those that are many.
-fn tears(operation: u64, operations: u64) -> Vec<Torn> {
+/// Between two operations always; within one for a third of them, for all of the first and the last ones.
+fn tears(steps: u32, operation: u64, operations: u64) -> Vec<Torn> {
     const TORN: [Torn; 3] = [Torn::Prefix, Torn::Bits, Torn::Undefined];
+    let turn = (u64::from(steps) + operation) % 9;
     let mut tears = vec![Torn::Before];
     // Erasures come first, the record last.
     if operation < 4 || operation + 4 >= operations {
         tears.extend(TORN);
     } else {
-        tears.push(TORN[operation as usize % 3]);
+        tears.extend(TORN.get(turn as usize));
     }
     tears
 }
@@ -54,7 +55,7 @@ fn cut_everywhere<const WRITE: usize, const ERASE: usize>(slots: u32, reports_to
         let operations = flash.operations() - before.operations();
 
         for operation in 0..operations {
-            for torn in tears(operation, operations) {
+            for torn in tears(steps, operation, operations) {
                 let mut flash = before.clone();
                 flash.cut_after(operation, torn);
                 let mut store = CheckpointStore::new(&mut flash, range.clone(), slots).unwrap();
@@ -83,7 +84,7 @@ fn cut_everywhere<const WRITE: usize, const ERASE: usize>(slots: u32, reports_to
                     tally.resumed_to_the_end += 1;
                     SAVES
                 } else {
-                    found.unwrap_or(0) + 2
+                    found.unwrap_or(0) + 1
                 };
                 resume(&mut store, &history, until);
             }
@@ -98,7 +99,7 @@ fn cut_everywhere<const WRITE: usize, const ERASE: usize>(slots: u32, reports_to
     assert_eq!(flash.erasures()[0] + flash.erasures()[pages - 1], 0);
     println!(
         "words of {WRITE} bytes, pages of {ERASE}, {slots} slots of {slot}: {} power cuts in {SAVES} saves: {} found the save that was \
-         cut, {} the one before, {} none before the first; 0 lost; {} went on to step {SAVES}, all others for 2 steps, at the same bits",
+         cut, {} the one before, {} none before the first; 0 lost; {} went on to step {SAVES}, all others for a step, at the same bits",
         tally.cuts, tally.last, tally.last_but_one, tally.first, tally.resumed_to_the_end
     );
 }
