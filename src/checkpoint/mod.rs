@@ -84,7 +84,7 @@
 //! | a save | every page of the slot that is used erased once, every word written once and read once; the checksum, some 50 instructions for each byte |
 //! | wear | with `n` slots, one erasure of a page every `n` saves: 4 slots of pages that endure 10,000 erasures take 40,000 saves |
 //! | a load | the records read, the file read twice |
-//! | stack | less than 1 KB beside that of the driver; no buffer but one of 256 bytes |
+//! | stack | up to 2 KB on a Cortex-M0, beside that of the driver; buffers of 256 bytes, whatever the network |
 //!
 //! Slots, rather than a key-value store such as the crate `sequential-storage`: there an item must fit into one page with its header, and
 //! lie in a buffer in RAM as a whole, which doubles the memory of the largest thing that training has. A checkpoint is many pages, is
@@ -162,6 +162,7 @@ pub struct SnapshotMut<'a> {
 
 /// A checkpoint that was saved or found.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Checkpoint {
     /// Its number: every save has a higher one than those before it. Numbers are left out where a save tried more than one slot.

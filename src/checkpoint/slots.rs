@@ -31,7 +31,7 @@ impl<F: NorFlash> Units<F> {
         word as u32
     };
     pub(super) const PAGE: u32 = {
-        assert!(F::ERASE_SIZE <= 1 << 30);
+        assert!(Self::WORD > 0 && F::ERASE_SIZE <= 1 << 30);
         F::ERASE_SIZE as u32
     };
     /// The words of a record.
@@ -97,7 +97,8 @@ impl<F: NorFlash> Slots<F> {
 
     /// The slot that follows in the ring.
     pub(super) fn after(&self, slot: u32) -> u32 {
-        (slot + 1) % self.count
+        let next = slot + 1;
+        if next < self.count { next } else { 0 }
     }
 
     /// Where a slot, and in it the file, starts.
@@ -123,6 +124,7 @@ impl<F: NorFlash> Slots<F> {
     }
 
     /// The record of a slot; none if nothing was committed there.
+    #[inline(never)]
     pub(super) fn record(&mut self, slot: u32) -> Result<Option<Record>, F::Error> {
         if Units::<F>::RECORD > self.len {
             return Ok(None);
@@ -184,7 +186,9 @@ impl<F: NorFlash> Slots<F> {
         slot: u32,
         blocks: impl Fn() -> I,
     ) -> Result<(), CheckpointError<F::Error>> {
-        self.write(self.start(slot), blocks)
+        let start = self.start(slot);
+        let len = self.write(start, blocks())?;
+        self.verify(start, len, blocks())
     }
 
     /// What commits the file.
@@ -193,24 +197,26 @@ impl<F: NorFlash> Slots<F> {
         slot: u32,
         record: &Record,
     ) -> Result<(), CheckpointError<F::Error>> {
+        let start = self.record_start(slot);
         let blocks = record.blocks();
-        self.write(self.record_start(slot), || blocks.into_iter())
+        let len = self.write(start, blocks.into_iter())?;
+        self.verify(start, len, blocks.into_iter())
     }
 
-    /// Each word is written once.
-    fn write<I: Iterator<Item = [u8; BLOCK]>>(
+    /// Writes each word once, and returns the bytes of the blocks. Like the functions beside it not inlined, so that their buffers are not on the stack together.
+    #[inline(never)]
+    fn write(
         &mut self,
         start: u32,
-        blocks: impl Fn() -> I,
-    ) -> Result<(), CheckpointError<F::Error>> {
-        let mut left = blocks();
+        mut blocks: impl Iterator<Item = [u8; BLOCK]>,
+    ) -> Result<u32, CheckpointError<F::Error>> {
         let mut chunk = Aligned([0; CHUNK]);
         let mut len = 0;
         loop {
             chunk.0.fill(0xff);
             let mut bytes = 0;
             // The places come first: they end without taking a block.
-            for (place, block) in chunk.0.as_chunks_mut().0.iter_mut().zip(&mut left) {
+            for (place, block) in chunk.0.as_chunks_mut().0.iter_mut().zip(&mut blocks) {
                 *place = block;
                 bytes += BLOCK as u32;
             }
@@ -223,9 +229,10 @@ impl<F: NorFlash> Slots<F> {
             written.map_err(CheckpointError::Flash)?;
             len += bytes;
         }
-        self.verify(start, len, blocks())
+        Ok(len)
     }
 
+    #[inline(never)]
     fn verify(
         &mut self,
         start: u32,

@@ -10,8 +10,8 @@ use super::slots::Slots;
 use super::{Checkpoint, Snapshot, SnapshotMut};
 use crate::error::{Buffer, Error};
 use crate::file::{
-    BLOCK, BlockReader, CHECKSUM, Destination, FileError, TrainingDestination, TrainingState,
-    Writer, file_header,
+    BLOCK, BlockReader, CHECKSUM, Destination, TrainingDestination, TrainingState, Writer,
+    file_header,
 };
 use crate::plan::Graph;
 
@@ -127,6 +127,7 @@ impl<F: NorFlash> CheckpointStore<F> {
         result
     }
 
+    #[inline(never)]
     fn write(
         &mut self,
         slot: u32,
@@ -273,6 +274,7 @@ impl<F: NorFlash> CheckpointStore<F> {
     ///
     /// What cannot be read is as good as damaged if a usable checkpoint is found: some memories report an error where a write was cut
     /// off. If none is, it is an error, because the number of the newest is not known.
+    #[inline(never)]
     fn look(
         &mut self,
         mut is_usable: impl FnMut(
@@ -373,15 +375,15 @@ fn read_file<F: NorFlash>(
     record: &Record,
     mut take: impl FnMut(&[u8; BLOCK]),
 ) -> Result<bool, F::Error> {
-    let mut header: Option<Result<(u32, u32), FileError>> = None;
+    let mut header = None;
     let mut digest = CHECKSUM.digest();
     slots.read(slots.start(slot), record.len, |block| {
         if header.is_none() {
-            header = Some(file_header(block));
+            header = Some(file_header(block).ok());
         } else {
             digest.update(block);
             take(block);
         }
     })?;
-    Ok(header == Some(Ok((record.len, record.checksum))) && digest.finalize() == record.checksum)
+    Ok(header == Some(Some((record.len, record.checksum))) && digest.finalize() == record.checksum)
 }

@@ -27,7 +27,7 @@ fn tears(steps: u32, operation: u64, operations: u64) -> Vec<Torn> {
     const TORN: [Torn; 3] = [Torn::Prefix, Torn::Bits, Torn::Undefined];
     let turn = (u64::from(steps) + operation) % 9;
     let mut tears = vec![Torn::Before];
-    // Erasures come first, the record last.
+    // Erasures come first, the record last: where a cut matters most.
     if operation < 4 || operation + 4 >= operations {
         tears.extend(TORN);
     } else {
@@ -80,7 +80,7 @@ fn cut_everywhere<const WRITE: usize, const ERASE: usize>(slots: u32, reports_to
                     _ => panic!("save {steps}, {torn:?} in operation {operation}: {found:?}"),
                 }
                 // Sometimes to the end, always a little.
-                let until = if tally.cuts.is_multiple_of(499) || tally.cuts == 1 {
+                let until = if tally.cuts.is_multiple_of(1499) || tally.cuts == 1 {
                     tally.resumed_to_the_end += 1;
                     SAVES
                 } else {

@@ -98,37 +98,26 @@ pub(crate) fn samples() -> Samples {
     Samples::classes(&NET, SAMPLES, 9)
 }
 
-/// The state after each step of a run without a break, from none to [`SAVES`] and a few more.
+/// The state after each step of a run without a break, from none to [`SAVES`].
 pub(crate) fn history() -> Vec<State> {
-    let mut buffers = buffers::<Adam>();
     let mut samples = samples();
-    let mut trainer = session(Adam::new(), &mut buffers).with_dropout_seed(DROPOUT_SEED);
-    let mut weights = vec![trainer.weights().to_vec()];
-    let mut states = vec![vec![0.0; NET.optimizer_state::<Adam>()]];
-    for _ in 0..SAVES + 3 {
+    let mut whole = buffers::<Adam>();
+    let mut trainer = session(Adam::new(), &mut whole).with_dropout_seed(DROPOUT_SEED);
+    // A trainer does not show the state of its optimizer. Another one is given back its memory after each step.
+    let mut stepwise = buffers::<Adam>();
+    let state = |buffers: &Buffers| State {
+        weights: buffers.weights.clone(),
+        optimizer_state: buffers.optimizer_state.clone(),
+    };
+    let mut history = vec![state(&stepwise)];
+    for steps in 0..SAVES {
+        let stopped = session(Adam::new(), &mut stepwise).with_steps(steps);
+        step(&mut stopped.with_dropout_seed(DROPOUT_SEED), &mut samples);
         step(&mut trainer, &mut samples);
-        weights.push(trainer.weights().to_vec());
-        states.push(Vec::new());
+        assert_eq!(trainer.weights(), stepwise.weights, "step {steps}");
+        history.push(state(&stepwise));
     }
-    drop(trainer);
-    // The trainer does not show the optimizer's state: once more, step by step.
-    states.truncate(1);
-    let mut buffers = self::buffers::<Adam>();
-    for steps in 0..SAVES + 3 {
-        let mut trainer = session(Adam::new(), &mut buffers)
-            .with_dropout_seed(DROPOUT_SEED)
-            .with_steps(steps);
-        step(&mut trainer, &mut samples);
-        states.push(buffers.optimizer_state.clone());
-        assert_eq!(buffers.weights, weights[steps as usize + 1]);
-    }
-    let pairs = weights.into_iter().zip(states);
-    pairs
-        .map(|(weights, optimizer_state)| State {
-            weights,
-            optimizer_state,
-        })
-        .collect()
+    history
 }
 
 /// Loads into fresh memory, and checks that it is byte for byte what the run had at that step.
