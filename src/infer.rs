@@ -101,12 +101,12 @@ impl<'m, G: Graph> Inference<'m, G> {
         let source = Source::Outside(input);
         passes
             .forward(
+                0..self.graph.layers().len(),
                 &mut self.workspace,
-                slots,
                 source,
                 moving,
                 Mode::Inference,
-                |layers, (index, output)| observe(layers, (index, output)),
+                |layers, output| observe(layers, (output.index, output.values)),
             )
             .ok_or(Error::Plan)?;
         let output = output_place(slots, sizes.output).ok_or(Error::Plan)?;

@@ -146,4 +146,4 @@ pub use plan::{Graph, Model, Plan};
 pub use rng::{Permutation, Rng};
 pub use shape::Shape;
 pub use summary::Summary;
-pub use train::{Epoch, Evaluated, Memory, Progress, Trainer};
+pub use train::{Epoch, Evaluated, Memory, PartialStep, Progress, Trainer};

@@ -1,5 +1,7 @@
 //! A session's workspace: the planned places of its tensors, and the passes over a network that work on them.
 
+use core::ops::Range;
+
 use crate::error::{Buffer, Error};
 use crate::kernels::elementwise;
 use crate::layers::{self, Call, Kind, Mode, Op};
@@ -97,7 +99,7 @@ impl<'m> Workspace<'m> {
     }
 }
 
-/// The passes over the layers of a network. They end early, with none, if a plan does not fit its buffers, which no plan does.
+/// The passes over layers of a network. They end early, with none, if a plan does not fit its buffers, which no plan does.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Passes<'a, G> {
     pub(crate) graph: &'a G,
@@ -106,7 +108,15 @@ pub(crate) struct Passes<'a, G> {
     pub(crate) batch: usize,
 }
 
-/// Where the first layer reads.
+/// What a layer has just written.
+pub struct Output<'a> {
+    pub(crate) index: usize,
+    pub(crate) values: &'a mut [f32],
+    /// What its backward pass will read beside them; empty for inference.
+    pub(crate) saved: &'a mut [f32],
+}
+
+/// Where the first layer reads: outside of the workspace for inference, in it for training, whose plans differ.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Source<'a> {
     Outside(&'a [f32]),
@@ -131,25 +141,36 @@ impl<G: Graph> Passes<'_, G> {
         })
     }
 
-    /// Runs the layers from first to last; the output is then at its [place](output_place). `moving` are the statistics of batch normalization;
-    /// `after` is called with the layers, and the index and the output of each of them when it has run.
+    /// Runs layers, after those before them; the output of the network is then at its [place](output_place). `moving` are the statistics of
+    /// batch normalization; `after` is called with the layers, and what each of them wrote when it has run.
+    #[inline(always)]
     pub(crate) fn forward(
         &self,
+        layers: Range<usize>,
         workspace: &mut Workspace<'_>,
-        slots: &[ForwardSlot],
         source: Source<'_>,
         moving: &[f32],
         mode: Mode,
-        mut after: impl FnMut(&[Layer], (usize, &mut [f32])),
+        mut after: impl FnMut(&[Layer], Output<'_>),
     ) -> Option<()> {
         let batch = self.batch;
-        let (input, outside) = match source {
-            Source::Outside(values) => (NOWHERE, Some(values)),
-            Source::Workspace(offset) => (offset, None),
+        let (slots, input, outside) = match source {
+            Source::Outside(values) => (self.graph.inference_slots(), NOWHERE, Some(values)),
+            Source::Workspace(offset) => (self.graph.training_slots(), offset, None),
         };
         let mut moving = moving;
         let mut previous = input;
         for (index, (layer, slot)) in self.graph.layers().iter().zip(slots).enumerate() {
+            if index >= layers.end {
+                break;
+            }
+            if index < layers.start {
+                if const { G::USES.has(Kind::BatchNorm) } {
+                    moving = moving.get(layer.moving_statistics()..)?;
+                }
+                previous = slot.output;
+                continue;
+            }
             let call = self.call(index, layer)?;
             let output = Place::new(slot.output, layer.output.len());
             let saved = Place {
@@ -176,7 +197,12 @@ impl<G: Graph> Passes<'_, G> {
                     call.interleave_input(x);
                     call.interleave_output(y);
                 }
-                after(self.graph.layers(), (index, y));
+                let output = Output {
+                    index,
+                    values: y,
+                    saved,
+                };
+                after(self.graph.layers(), output);
                 continue;
             }
             elementwise::copy(outside_at(from).unwrap_or(x), y);
@@ -190,20 +216,32 @@ impl<G: Graph> Passes<'_, G> {
                 let [y, other, ..] = workspace.tensors([output, place, NONE, NONE], batch)?;
                 let other = outside_at(second).unwrap_or(other);
                 layers::forward_in_place::<G>(call, y, &mut [], other, &[], mode);
-                after(self.graph.layers(), (index, y));
+                let output = Output {
+                    index,
+                    values: y,
+                    saved: &mut [],
+                };
+                after(self.graph.layers(), output);
             } else {
                 layers::forward_in_place::<G>(call, y, saved, &[], statistics, mode);
-                after(self.graph.layers(), (index, y));
+                let output = Output {
+                    index,
+                    values: y,
+                    saved,
+                };
+                after(self.graph.layers(), output);
             }
         }
         Some(())
     }
 
-    /// Runs back from the gradient of the output, which is in its place, to the lowest layer that learns, and adds the gradients
+    /// Runs back through layers, after those behind them, from the gradient of the output, which is in its place; but no further than to the
+    /// lowest layer that learns. Adds the gradients
     /// of the weights to `gradients`: the trainable layers' alone, in layer order.
     #[inline(never)]
     pub(crate) fn backward(
         &self,
+        layers: Range<usize>,
         workspace: &mut Workspace<'_>,
         input: u32,
         gradients: &mut [f32],
@@ -221,6 +259,12 @@ impl<G: Graph> Passes<'_, G> {
             let mut statistics: &mut [f32] = &mut [];
             if const { G::USES.has(Kind::BatchNorm) } {
                 statistics = last(&mut moving, layer.moving_statistics())?;
+            }
+            if index >= layers.end {
+                continue;
+            }
+            if index < layers.start {
+                break;
             }
             // Nothing learns here or below.
             if !layer.learns() && slot.input_gradient == NOWHERE {

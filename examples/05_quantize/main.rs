@@ -5,6 +5,7 @@
 //! cargo run --release --features std --example 05_quantize -- --method minmax --samples 50
 //! cargo run --release --example fetch_data -- mnist data
 //! cargo run --release --features std --example 05_quantize -- --data data
+//! cargo run --release --features std --example 05_quantize -- --data data --fine-tune 1
 //! ```
 //!
 //! Without `--data` it trains a small network on the digits that the repository ships. With it, it takes the paper's network of rank 3,
@@ -14,6 +15,7 @@
 mod common;
 
 mod calibration;
+mod fine_tune;
 mod picture;
 mod report;
 mod samples;
@@ -33,6 +35,7 @@ use lightlayers::{Error, Inference, Plan};
 
 use calibration::Calibrated;
 use common::model::ModelFile;
+use fine_tune::fine_tune;
 use report::{Costs, Row, Score};
 use samples::Samples;
 use trained::Trained;
@@ -52,6 +55,10 @@ struct Arguments {
     /// Training images to calibrate with
     #[arg(long, default_value_t = 500, value_name = "IMAGES", value_parser = clap::value_parser!(u32).range(1..))]
     samples: u32,
+
+    /// Times that every training image is seen in training with the numbers of the integers
+    #[arg(long, default_value_t = 0, value_name = "EPOCHS", value_parser = clap::value_parser!(u32).range(..=10_000))]
+    fine_tune: u32,
 
     /// Folder with MNIST, as the example fetch_data fills it; without it, the digits that the repository ships
     #[arg(long, value_name = "DIR")]
@@ -118,7 +125,7 @@ fn run<D: Dataset<Error = Error>>(arguments: &Arguments, trained: Trained<D>) ->
     let out = &arguments.out;
     fs::create_dir_all(out)
         .with_context(|| format!("cannot create the folder {}", out.display()))?;
-    let (net, weights) = trained.without_batch_norm_and_factors()?;
+    let (net, mut weights) = trained.without_batch_norm_and_factors()?;
     let plan = Plan::new(&net);
     let mut training = Samples::new(trained.training, &net);
     let mut testing = Samples::new(trained.testing, &net);
@@ -131,6 +138,22 @@ fn run<D: Dataset<Error = Error>>(arguments: &Arguments, trained: Trained<D>) ->
         &chosen,
         arguments.range_method(),
     )?;
+    let mut trained_score = None;
+    if arguments.fine_tune > 0 {
+        let mut workspace = vec![0.0; net.inference_workspace()];
+        let mut inference = Inference::new(&plan, &weights, &mut workspace)?;
+        trained_score = Some(score("f32", &mut testing, |image| {
+            Ok(arg_max(inference.run(image)?))
+        })?);
+        fine_tune(
+            &plan,
+            &mut weights,
+            &calibrated.quantizations,
+            training.data_mut(),
+            arguments.fine_tune,
+            arguments.seed.into(),
+        )?;
+    }
     let mut quantized = vec![0; net.quantized_weights()];
     quantize(&plan, &weights, &calibrated.quantizations, &mut quantized)?;
 
@@ -141,7 +164,6 @@ fn run<D: Dataset<Error = Error>>(arguments: &Arguments, trained: Trained<D>) ->
     let mut comparison = Comparison::new(
         Inference::new(&plan, &weights, &mut workspace)?,
         Int8Inference::new(&plan, &quantized, &mut int8_workspace)?,
-        &calibrated.quantizations,
         &mut errors,
     )?;
     let mut integers = vec![0; net.input_shape().len()];
@@ -184,6 +206,7 @@ fn run<D: Dataset<Error = Error>>(arguments: &Arguments, trained: Trained<D>) ->
     println!("{}", report::table(&rows, &calibrated, &errors));
     let costs = Costs {
         net: &net,
+        trained_score,
         f32_score,
         int8_score,
     };

@@ -132,6 +132,8 @@ impl Score {
 /// The two networks beside each other.
 pub struct Costs<'a> {
     pub net: &'a Network,
+    /// Of the network as it was trained, before its fine-tuning if there was one.
+    pub trained_score: Option<Score>,
     pub f32_score: Score,
     pub int8_score: Score,
 }
@@ -165,7 +167,13 @@ impl fmt::Display for Costs<'_> {
         )?;
         let right = |score: Score| format!("{} of {}", score.correct, score.samples);
         line("", right(self.f32_score), right(self.int8_score))?;
-        let lost = 100.0 * (self.f32_score.accuracy() - self.int8_score.accuracy());
+        let mut before = self.f32_score;
+        if let Some(score) = self.trained_score {
+            before = score;
+            let what = "before fine-tuning";
+            writeln!(f, "{what:<18}{:>16}", accuracy(score))?;
+        }
+        let lost = 100.0 * (before.accuracy() - self.int8_score.accuracy());
         writeln!(f, "{:<18}{lost:>16.2} points", "accuracy lost")
     }
 }

@@ -27,6 +27,10 @@ impl<D: Dataset<Error = Error>> Samples<D> {
         self.data.len()
     }
 
+    pub fn data_mut(&mut self) -> &mut D {
+        &mut self.data
+    }
+
     /// The indices of `count` samples, drawn without replacement.
     pub fn choose(&self, count: usize, seed: u64) -> Result<Vec<usize>> {
         let len = self.len();

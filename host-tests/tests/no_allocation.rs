@@ -238,7 +238,7 @@ fn use_quantized() -> Result<(), &'static str> {
     inference.run_real(&sample, &mut input).or(Err("run"))?;
     let real = Inference::new(Quantized, &weights, &mut floats).or(Err("inference"))?;
     let mut errors = [TensorError::default(); TENSORS];
-    let comparison = Comparison::new(real, inference, &quantizations, &mut errors);
+    let comparison = Comparison::new(real, inference, &mut errors);
     let mut comparison = comparison.or(Err("comparison"))?;
     comparison.run(&sample, &mut input).or(Err("compare"))?;
     let noise = comparison.errors()[TENSORS - 1].signal_to_noise();

@@ -311,7 +311,7 @@ fn comparisons_are_those_of_all_values() {
     );
     let real = Inference::new(&plan, &watched.weights, &mut float_workspace).expect("buffers fit");
     let session = Int8Inference::new(&plan, &quantized, &mut workspace).expect("buffers fit");
-    let mut comparison = Comparison::new(real, session, &chosen, &mut errors).expect("as many");
+    let mut comparison = Comparison::new(real, session, &mut errors).expect("as many");
     let mut outputs = (Vec::new(), Vec::new());
     let mut inputs = Vec::new();
     for sample in &watched.samples {

@@ -2,10 +2,8 @@
 //!
 //! Built with the package's feature `parallel`: `cargo test -p host-tests --features parallel`.
 
-use std::convert::Infallible;
-
-use host_tests::session::Buffers;
-use lightlayers::dataset::{Dataset, PackedImages, Target};
+use host_tests::session::{Answer, Buffers, Samples};
+use lightlayers::dataset::PackedImages;
 use lightlayers::loss::SoftmaxCrossEntropy;
 use lightlayers::optim::Adam;
 use lightlayers::paper::{Kind, mnist};
@@ -51,35 +49,14 @@ fn one_thread_and_two_give_the_same_bits() {
 }
 
 /// Random images of 10 classes, brighter from class to class.
-struct Noise(Vec<f32>);
-
-const PIXELS: usize = 28 * 28;
-
-impl Noise {
-    fn new(images: usize) -> Self {
-        let mut rng = Rng::new(1);
-        let pixel = |i: usize| rng.uniform() * (1 + i / PIXELS % 10) as f32 / 10.0;
-        Self((0..images * PIXELS).map(pixel).collect())
-    }
-}
-
-impl Dataset for Noise {
-    type Error = Infallible;
-
-    fn len(&self) -> usize {
-        self.0.len() / PIXELS
-    }
-
-    fn read(
-        &mut self,
-        index: usize,
-        input: &mut [f32],
-        target: &mut Target<'_>,
-    ) -> Result<(), Infallible> {
-        input.copy_from_slice(&self.0[index * PIXELS..(index + 1) * PIXELS]);
-        target.set_class(index % 10);
-        Ok(())
-    }
+fn noise(images: usize) -> Samples {
+    let mut rng = Rng::new(1);
+    let image = |class: usize| {
+        let brightness = (1 + class) as f32 / 10.0;
+        let pixels = (0..28 * 28).map(|_| rng.uniform() * brightness);
+        (pixels.collect(), Answer::Class(class))
+    };
+    Samples((0..images).map(|i| i % 10).map(image).collect())
 }
 
 const STEPS: usize = 50;
@@ -96,7 +73,7 @@ fn train_the_papers_network(threads: usize) -> Vec<u32> {
         let loss = SoftmaxCrossEntropy::new();
         let trainer = Trainer::new(&plan, loss, Adam::new(), buffers.memory());
         let mut trainer = trainer.expect("buffers fit");
-        let mut data = Noise::new(4 * BATCH);
+        let mut data = noise(4 * BATCH);
         let mut losses = Vec::new();
         for step in 0..STEPS {
             let first = step % 4 * BATCH;

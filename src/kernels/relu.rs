@@ -50,6 +50,17 @@ fn replace(values: &mut [f32], passes: impl Fn(f32) -> bool, value: impl Fn(f32)
     bits
 }
 
+/// Takes back the bits of values for which `stops` holds; they are those of a batch, or none.
+pub(crate) fn stop(mask: &mut [f32], y: &[f32], stops: impl Fn(f32) -> bool) {
+    for (word, values) in mask.iter_mut().zip(y.chunks(BITS)) {
+        let mut bits = word.to_bits();
+        for (i, y) in values.iter().enumerate() {
+            bits &= !(u32::from(stops(*y)) << i);
+        }
+        *word = f32::from_bits(bits);
+    }
+}
+
 /// Multiplies the gradients by `slope` where the bit is not set; a slope of 0 gives 0, whatever the gradient.
 pub(crate) fn backward(mask: &mut [f32], gradient: &mut [f32], slope: f32) {
     share_pairs((gradient, BITS), (mask, 1), |gradient, mask| {

@@ -3,9 +3,11 @@
 use super::layout;
 use super::{Quantization, infer::check_kinds, resolved};
 use crate::error::{Buffer, Error};
+use crate::kernels::relu;
 use crate::layers::Op;
 use crate::network::Layer;
 use crate::plan::Graph;
+use crate::workspace::Output;
 
 /// What training rounds while it computes: nothing, or what [`FakeQuantization`] does.
 pub trait Rounding: sealed::Rounding {}
@@ -14,6 +16,7 @@ impl<T: sealed::Rounding> Rounding for T {}
 
 pub(crate) mod sealed {
     use crate::network::Layer;
+    use crate::workspace::Output;
 
     pub trait Rounding {
         /// Rounds the weights, before they are used.
@@ -23,7 +26,7 @@ pub(crate) mod sealed {
         /// Rounds the network's inputs.
         fn round_input(&self, layers: &[Layer], values: &mut [f32]);
         /// Rounds the output of a layer, when it has run.
-        fn round_output(&self, layers: &[Layer], index: usize, values: &mut [f32]);
+        fn round_output(&self, layers: &[Layer], output: Output<'_>);
     }
 }
 
@@ -44,13 +47,13 @@ impl sealed::Rounding for Exact {
     fn round_input(&self, _: &[Layer], _: &mut [f32]) {}
 
     #[inline(always)]
-    fn round_output(&self, _: &[Layer], _: usize, _: &mut [f32]) {}
+    fn round_output(&self, _: &[Layer], _: Output<'_>) {}
 }
 
 /// Computes with the numbers that a quantized network has: weights rounded to 255 steps for each output channel, activations to their 256.
 ///
 /// Gradients pass straight through the rounding (Bengio et al., arXiv 1308.3432; Jacob et al., arXiv 1712.05877), and change weights that
-/// are not rounded. [`Trainer::quantization_aware`](crate::Trainer::quantization_aware) trains so.
+/// are not rounded. Above the end of a ReLU's range they are 0, as above that of ReLU6: the integers do not see what changes there. [`Trainer::quantization_aware`](crate::Trainer::quantization_aware) trains so.
 #[derive(Debug)]
 pub struct FakeQuantization<'m> {
     quantizations: &'m [Quantization],
@@ -109,19 +112,28 @@ impl sealed::Rounding for FakeQuantization<'_> {
         round_all(resolved(layers, self.quantizations, 0), values);
     }
 
-    fn round_output(&self, layers: &[Layer], index: usize, values: &mut [f32]) {
-        let Some(layer) = layers.get(index) else {
+    fn round_output(&self, layers: &[Layer], output: Output<'_>) {
+        let Some(layer) = layers.get(output.index) else {
             return;
         };
-        // The other layers give numbers that are rounded already.
-        let rounds = layout::saturates(layer)
-            || matches!(
-                layer.op,
-                Op::Relu | Op::Relu6 | Op::LeakyRelu { .. } | Op::Sigmoid | Op::Tanh | Op::Softmax
-            );
-        if rounds && !layout::is_done_by_relu(layers, index) {
-            round_all(resolved(layers, self.quantizations, index + 1), values);
+        // They give some of their inputs, which are rounded, or zeros.
+        let selects = matches!(
+            layer.op,
+            Op::Flatten
+                | Op::Dropout { .. }
+                | Op::MaxPool2d { .. }
+                | Op::GlobalMaxPool
+                | Op::ZeroPadding2d { .. }
+        );
+        if selects || layout::fused_relu(layers, output.index).is_some() {
+            return;
         }
+        let quantization = resolved(layers, self.quantizations, output.index + 1);
+        if matches!(layer.op, Op::Relu | Op::Relu6) {
+            let (_, high) = quantization.range();
+            relu::stop(output.saved, output.values, |y| y > high);
+        }
+        round_all(quantization, output.values);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What quantization costs, layer by layer.
 
 use super::infer::Int8Inference;
-use super::{Quantization, layout, resolved};
+use super::{Quantization, layout};
 use crate::error::{Buffer, Error};
 use crate::infer::Inference;
 use crate::math;
@@ -54,31 +54,25 @@ impl TensorError {
 pub struct Comparison<'m, G> {
     real: Inference<'m, G>,
     quantized: Int8Inference<'m, G>,
-    quantizations: &'m [Quantization],
     errors: &'m mut [TensorError],
 }
 
 impl<'m, G: Graph> Comparison<'m, G> {
-    /// Compares two sessions of the same network. `quantizations` are those that it was quantized with, `errors` as many: the network's input,
-    /// then the output of each layer.
+    /// Compares two sessions of the same network. There is one of the `errors` for the network's input, then one for the output of each layer.
     ///
     /// # Errors
     ///
-    /// [`Error::Length`] if they are not as many.
+    /// [`Error::Length`] if there are more or fewer.
     pub fn new(
         real: Inference<'m, G>,
         quantized: Int8Inference<'m, G>,
-        quantizations: &'m [Quantization],
         errors: &'m mut [TensorError],
     ) -> Result<Self, Error> {
         let tensors = real.graph().layers().len() + 1;
-        for found in [quantizations.len(), errors.len()] {
-            Error::check_length(Buffer::Quantizations, tensors, found)?;
-        }
+        Error::check_length(Buffer::Quantizations, tensors, errors.len())?;
         Ok(Self {
             real,
             quantized,
-            quantizations,
             errors,
         })
     }
@@ -92,7 +86,7 @@ impl<'m, G: Graph> Comparison<'m, G> {
         let expected = self.real.sizes().input;
         Error::check_length(Buffer::Input, expected, sample.len())?;
         Error::check_length(Buffer::Input, expected, input.len())?;
-        let own = resolved(self.real.graph().layers(), self.quantizations, 0);
+        let own = self.quantized.input_quantization();
         for (quantized, real) in input.iter_mut().zip(sample) {
             *quantized = own.quantize(*real);
         }
@@ -102,15 +96,11 @@ impl<'m, G: Graph> Comparison<'m, G> {
         let mut fits = Some(());
         let real = self.real.observe(sample, |layers, (index, real)| {
             fits = fits.and_then(|()| pass.step(index));
-            if !layout::is_done_by_relu(layers, index)
-                && let (Some(errors), Some(quantized)) =
+            if layout::fused_relu(layers, index).is_none()
+                && let (Some(errors), Some((quantized, quantization))) =
                     (errors.get_mut(index), pass.output_of(index))
             {
-                errors.add(
-                    real,
-                    quantized,
-                    resolved(layers, self.quantizations, index + 1),
-                );
+                errors.add(real, quantized, quantization);
             }
         })?;
         fits.ok_or(Error::Plan)?;

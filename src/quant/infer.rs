@@ -104,6 +104,7 @@ impl<'m, G: Graph> Int8Inference<'m, G> {
         Error::check_length(Buffer::Input, expected, input.len())?;
         Ok(Pass {
             graph: &self.graph,
+            weights: self.weights,
             records: self.weights.get(HEAD..).ok_or(Error::Plan)?,
             input,
             tensors: bytemuck::must_cast_slice_mut(self.workspace),
@@ -203,6 +204,7 @@ impl Head {
 /// A pass over the layers, between two of them.
 pub(super) struct Pass<'a, G> {
     pub(super) graph: &'a G,
+    weights: &'a [u32],
     /// Of the layers that are left.
     records: &'a [u32],
     input: &'a [i8],
@@ -263,11 +265,15 @@ impl<G: Graph> Pass<'_, G> {
         }
     }
 
-    /// What a layer that has just run wrote.
-    pub(super) fn output_of(&self, index: usize) -> Option<&[i8]> {
+    /// What a layer that has just run wrote, and what it means.
+    pub(super) fn output_of(&self, index: usize) -> Option<(&[i8], Quantization)> {
+        let layers = self.graph.layers();
         let start = self.graph.quantized_slots().get(index)?.output as usize;
-        let len = self.graph.layers().get(index)?.output.len();
-        self.tensors.get(start..start + len)
+        let values = self
+            .tensors
+            .get(start..start + layers.get(index)?.output.len())?;
+        let record = self.weights.get(layout::record(layers, index + 1)?)?;
+        Some((values, Head::of(record).quantization))
     }
 }
 
@@ -350,7 +356,7 @@ fn mapping<G: Graph>(
             int8::average_pool(window.between(layer.input, layer.output), channels, x, y);
         }
         Op::GlobalAveragePool if const { G::USES.has(Kind::GlobalAveragePool) } => {
-            let channel = record.first_chunk::<CHANNEL>()?.map(signed_word);
+            let channel = record.first_chunk::<CHANNEL>()?.map(u32::cast_signed);
             int8::global_average(x, channel, requantize, y);
         }
         Op::GlobalMaxPool if const { G::USES.has(Kind::GlobalMaxPool) } => {
@@ -384,7 +390,7 @@ fn in_place<G: Graph>(
 ) -> Option<()> {
     match layer.op {
         Op::Add if const { G::USES.has(Kind::Add) } => {
-            let [first, second, offset] = record.first_chunk::<ADD>()?.map(signed_word);
+            let [first, second, offset] = record.first_chunk::<ADD>()?.map(u32::cast_signed);
             let addition = Addition {
                 multipliers: [first, second],
                 offset,
@@ -394,7 +400,7 @@ fn in_place<G: Graph>(
         }
         Op::Softmax if const { G::USES.has(Kind::Softmax) } => {
             let [multiplier, exponent, smallest] =
-                record.first_chunk::<SOFTMAX>()?.map(signed_word);
+                record.first_chunk::<SOFTMAX>()?.map(u32::cast_signed);
             let scale = SoftmaxScale {
                 multiplier,
                 exponent: exponent as u32,
@@ -421,9 +427,4 @@ const fn uses_tables<G: Graph>() -> bool {
         || G::USES.has(Kind::LeakyRelu)
         || G::USES.has(Kind::Sigmoid)
         || G::USES.has(Kind::Tanh)
-}
-
-/// A word of a record.
-pub(super) fn signed_word(word: u32) -> i32 {
-    word as i32
 }

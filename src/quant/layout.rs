@@ -134,10 +134,15 @@ pub(crate) const fn is_fused(layers: &[Layer], relu: &Layer) -> bool {
     }
 }
 
-/// The layer's output is changed by a ReLU that the layer does: a quantized network does not have it.
-pub(crate) fn is_done_by_relu(layers: &[Layer], index: usize) -> bool {
-    let mut after = layers.iter().skip(index + 1);
-    after.any(|layer| usize::from(layer.source) == index + 1 && is_fused(layers, layer))
+/// The index of the ReLU that a layer does: a quantized network does not have the layer's output before it.
+pub(crate) fn fused_relu(layers: &[Layer], index: usize) -> Option<usize> {
+    let is_its =
+        |reader: &Layer| usize::from(reader.source) == index + 1 && is_fused(layers, reader);
+    let after = layers.iter().enumerate().skip(index + 1);
+    after
+        .into_iter()
+        .find(|(_, layer)| is_its(layer))
+        .map(|(relu, _)| relu)
 }
 
 const fn readers(layers: &[Layer], tensor: u8) -> usize {

@@ -120,7 +120,7 @@ impl Quantization {
     ///
     /// # Errors
     ///
-    /// [`Error::OutOfRange`] if the scale is not a positive number that 1 can be divided by.
+    /// [`Error::OutOfRange`] if the scale is not a positive number, or if 1 divided by it or 255 times it are not finite.
     pub fn new(scale: f32, zero_point: i8) -> Result<Self, Error> {
         if Self::is_scale(scale) {
             Ok(Self { scale, zero_point })
@@ -133,7 +133,7 @@ impl Quantization {
     }
 
     const fn is_scale(scale: f32) -> bool {
-        scale.is_normal() && scale > 0.0 && (1.0 / scale).is_normal()
+        scale.is_normal() && scale > 0.0 && (1.0 / scale).is_normal() && (255.0 * scale).is_finite()
     }
 
     /// The finest one that covers the numbers from `low` to `high`, and 0 exactly.

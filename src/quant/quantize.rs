@@ -108,15 +108,10 @@ pub(crate) fn resolved(layers: &[Layer], given: &[Quantization], tensor: usize) 
                     zero_point: i8::MIN,
                 };
             }
-            _ => {
-                let fused = layers.iter().skip(tensor).position(|reader| {
-                    usize::from(reader.source) == tensor && layout::is_fused(layers, reader)
-                });
-                match fused {
-                    Some(after) => tensor += after + 1,
-                    None => return own,
-                }
-            }
+            _ => match layout::fused_relu(layers, tensor - 1) {
+                Some(relu) => tensor = relu + 1,
+                None => return own,
+            },
         }
     }
 }

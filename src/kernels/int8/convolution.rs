@@ -123,7 +123,7 @@ pub(super) struct Places {
     pub(super) run_step: usize,
     /// The values of a run.
     pub(super) run: usize,
-    /// Runs start at whole words, and have a multiple of 4 values.
+    /// Runs have a multiple of 4 values, and so start at whole words: rows do, and a pixel before them is a multiple of 4 values too.
     #[cfg_attr(not(lightlayers_dsp), expect(dead_code))]
     pub(super) aligned: bool,
 }
@@ -166,10 +166,8 @@ impl Convolution<'_> {
             let first = row * rows.stride;
             // Those that stay under the window.
             let stay = next - first.min(next);
-            if stay < count {
-                let used = self.rows.get_mut(..count * row_len).unwrap_or_default();
-                processor::move_to_start(used, (count - stay) * row_len);
-            }
+            let used = self.rows.get_mut(..count * row_len).unwrap_or_default();
+            processor::move_to_start(used, (count - stay) * row_len);
             next = next.max(first);
             while next < first + count {
                 self.widen_row(next, next - first);

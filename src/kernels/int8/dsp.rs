@@ -528,6 +528,9 @@ pub(crate) fn copy(x: &[i8], y: &mut [i8]) {
 }
 
 pub(super) fn widen(x: &[i8], y: &mut [i16]) {
+    if x.len() != y.len() {
+        return;
+    }
     let (values, rest) = x.as_chunks::<4>();
     let (targets, targets_left) = y.as_chunks_mut::<4>();
     for (y, x) in targets.iter_mut().zip(values) {
@@ -542,11 +545,8 @@ pub(super) fn widen(x: &[i8], y: &mut [i16]) {
                 .write_unaligned([low, high]);
         }
     }
-    let done = values.len().min(targets.len());
-    if done == values.len() {
-        for (y, x) in targets_left.iter_mut().zip(rest) {
-            *y = i16::from(*x);
-        }
+    for (y, x) in targets_left.iter_mut().zip(rest) {
+        *y = i16::from(*x);
     }
 }
 

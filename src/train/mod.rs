@@ -2,22 +2,26 @@
 
 #[cfg(feature = "embedded-storage")]
 mod checkpoint;
+mod epoch;
+mod partial;
+mod stages;
 
-use crate::dataset::{Dataset, Target};
-use crate::error::{Buffer, Error, Quantity};
+pub use epoch::{Epoch, Evaluated, Progress};
+pub use partial::PartialStep;
+
+use crate::dataset::Dataset;
+use crate::error::{Buffer, Error};
 use crate::infer::check_layers;
-use crate::kernels::elementwise::all_finite;
-use crate::kernels::lanes;
-use crate::layers::{self, Mode, Role, Stream};
+use crate::layers::{self, Mode};
 use crate::loss::Loss;
-use crate::metrics::{Metrics, arg_max};
+use crate::metrics::Metrics;
 use crate::network::{Layer, Network};
 use crate::optim::{Optimizer, Step};
 use crate::plan::{Graph, Plan};
 use crate::quant::{Exact, FakeQuantization, Rounding};
 use crate::rng::{Permutation, Rng};
 use crate::schedule::Schedule;
-use crate::workspace::{Passes, Place, Source, Workspace, output_place};
+use crate::workspace::Workspace;
 
 /// The memory of a [`Trainer`], owned by the user.
 #[derive(Debug)]
@@ -68,70 +72,6 @@ fn initialize<G: Graph>(layers: &[Layer], weights: &mut [f32], seed: u64) -> Res
         variance.fill(1.0);
     }
     Ok(())
-}
-
-/// How the samples of an epoch are cut into minibatches.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Epoch {
-    batch: usize,
-    shuffle: Option<u64>,
-}
-
-impl Epoch {
-    /// Minibatches of `batch` samples in the order of the data set; the last one may be smaller.
-    pub const fn in_order(batch: usize) -> Self {
-        Self {
-            batch,
-            shuffle: None,
-        }
-    }
-
-    /// The same in a random order, which is a function of the seed and takes no memory. Give every epoch another seed.
-    pub const fn shuffled(batch: usize, seed: u64) -> Self {
-        Self {
-            batch,
-            shuffle: Some(seed),
-        }
-    }
-
-    /// The minibatches, and so the optimizer steps, of an epoch over `samples`: what a learning-rate schedule counts.
-    ///
-    /// ```
-    /// use lightlayers::Epoch;
-    ///
-    /// assert_eq!(Epoch::in_order(32).steps(100), 4);
-    /// ```
-    pub const fn steps(self, samples: usize) -> u32 {
-        match self.batch {
-            0 => 0,
-            batch => samples.div_ceil(batch) as u32,
-        }
-    }
-}
-
-/// Where an epoch stands after a minibatch.
-#[derive(Clone, Copy, PartialEq, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Progress {
-    /// The samples of this epoch so far.
-    pub samples: usize,
-    /// The samples of the whole epoch.
-    pub of: usize,
-    /// Loss and accuracy over the samples of this epoch so far.
-    pub metrics: Metrics,
-    /// The optimizer step that was just taken.
-    pub step: Step,
-}
-
-/// One sample's result of [`Trainer::evaluate`].
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Evaluated<'a> {
-    /// The sample's index in the data set.
-    pub sample: usize,
-    /// What the network answers.
-    pub outputs: &'a [f32],
-    /// What it should answer.
-    pub target: &'a [f32],
 }
 
 /// Trains a network in memory that the user owns.
@@ -286,7 +226,7 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
     }
 }
 
-impl<G: Graph, L: Loss, O: Optimizer, R: Rounding> Trainer<'_, G, L, O, R> {
+impl<'m, G: Graph, L: Loss, O: Optimizer, R: Rounding> Trainer<'m, G, L, O, R> {
     /// Starts afresh: the weights of [`Network::initialize`], the state of the optimizer at 0, and no step done.
     ///
     /// For a [`Model`](crate::Model), only the table of its own layers is linked, and the code of an [`Initializer`](crate::Initializer)
@@ -400,26 +340,70 @@ impl<G: Graph, L: Loss, O: Optimizer, R: Rounding> Trainer<'_, G, L, O, R> {
         if samples == 0 {
             return Err(Error::Empty);
         }
-        let number = self.step.saturating_add(1);
+        let layers = 0..self.graph.layers().len();
         let weight = 1.0 / samples as f32;
         let mut metrics = Metrics::default();
-        self.optimizer.begin(self.gradients);
-        self.rounding
-            .round_weights(self.graph.layers(), self.weights);
+        self.begin();
         let mut done = 0;
         while done < samples {
-            let mode = Mode::Training(Stream {
-                seed: self.dropout_seed,
-                step: number,
-                first_sample: done as u32,
-            });
+            let mode = self.training_mode(done);
             let part = self.workspace.capacity().min(samples - done);
-            self.forward(data, &mut indices, part, mode, weight, &mut metrics, |_| {})?;
-            self.backward(part, mode).ok_or(Error::Plan)?;
+            self.read(data, &mut indices, 0..part, part)?;
+            self.forward(layers.clone(), part, mode)
+                .ok_or(Error::Plan)?;
+            self.losses(0, part, weight, &mut metrics, |_| {})
+                .ok_or(Error::Plan)?;
+            self.backward(layers.clone(), part, mode)
+                .ok_or(Error::Plan)?;
             done += part;
         }
-        self.finish(number, rate, &mut metrics)?;
+        self.finish(rate, &mut metrics)?;
         Ok(metrics)
+    }
+
+    /// The same step in parts, between which the application can do something else: [`PartialStep::advance`] does one after another.
+    ///
+    /// ```
+    /// # use lightlayers::dataset::PackedImages;
+    /// # use lightlayers::loss::SoftmaxCrossEntropy;
+    /// # use lightlayers::optim::Sgd;
+    /// # use lightlayers::{Memory, Model, Network, Trainer};
+    /// # struct Digits;
+    /// # impl Model for Digits {
+    /// #     const NET: Network = Network::input(8, 8, 1).flatten().light_dense(16, 4).relu().dense(10);
+    /// # }
+    /// # const NET: Network = Digits::NET;
+    /// # let mut digits = PackedImages::new(include_bytes!("../../examples/data/digits.bin"))?;
+    /// # let memory = Memory {
+    /// #     weights: &mut [0.0; NET.weights()],
+    /// #     gradients: &mut [0.0; NET.trainable_weights()],
+    /// #     optimizer_state: &mut [],
+    /// #     workspace: &mut [0.0; NET.training_workspace(1)],
+    /// # };
+    /// let mut trainer = Trainer::new(Digits, SoftmaxCrossEntropy::new(), Sgd, memory)?;
+    /// trainer.initialize(1)?;
+    ///
+    /// let mut step = trainer.start_step([3, 14, 15].into_iter(), 0.1)?;
+    /// let metrics = loop {
+    ///     if let Some(metrics) = step.advance(&mut digits)? {
+    ///         break metrics;
+    ///     }
+    ///     // The application's turn.
+    /// };
+    /// assert_eq!(metrics.samples(), 3);
+    /// assert_eq!(trainer.steps(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Empty`] without indices.
+    pub fn start_step<I: ExactSizeIterator<Item = usize>>(
+        &mut self,
+        indices: I,
+        rate: f32,
+    ) -> Result<PartialStep<'_, 'm, G, L, O, R, I>, Error> {
+        PartialStep::new(self, indices, rate)
     }
 
     /// Measures the network on every sample, as at inference. `on_sample` is called for each of them.
@@ -440,226 +424,19 @@ impl<G: Graph, L: Loss, O: Optimizer, R: Rounding> Trainer<'_, G, L, O, R> {
         }
         self.rounding
             .round_weights(self.graph.layers(), self.weights);
+        let layers = 0..self.graph.layers().len();
         let mut metrics = Metrics::default();
         let mut indices = 0..len;
         while !indices.is_empty() {
-            let part = self.workspace.capacity().min(indices.len());
-            self.forward(
-                data,
-                &mut indices,
-                part,
-                Mode::Inference,
-                0.0,
-                &mut metrics,
-                &mut on_sample,
-            )?;
+            let (first, part) = (indices.start, self.workspace.capacity().min(indices.len()));
+            self.read(data, &mut indices, 0..part, part)?;
+            self.forward(layers.clone(), part, Mode::Inference)
+                .ok_or(Error::Plan)?;
+            self.losses(first, part, 0.0, &mut metrics, &mut on_sample)
+                .ok_or(Error::Plan)?;
         }
         metrics.add_penalty(self.penalize(false));
         Ok(metrics)
-    }
-
-    /// Reads `part` samples, runs the network, and leaves the gradient of its outputs in its place.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one private place for what training and evaluation share"
-    )]
-    fn forward<D: Dataset>(
-        &mut self,
-        data: &mut D,
-        indices: &mut impl Iterator<Item = usize>,
-        part: usize,
-        mode: Mode,
-        weight: f32,
-        metrics: &mut Metrics,
-        mut on_sample: impl FnMut(Evaluated<'_>),
-    ) -> Result<(), Error<D::Error>> {
-        let sizes = self.graph.sizes();
-        let input_place = Place::new(sizes.training_input, sizes.input);
-        const NONE: Place = Place::NONE;
-        let target_place = Place::new(sizes.training_target, sizes.output);
-        let mut first = 0;
-
-        let [inputs, targets, ..] = self
-            .workspace
-            .tensors([input_place, target_place, NONE, NONE], part)
-            .ok_or(Error::Plan)?;
-        let (mut inputs_left, mut targets_left) = (&mut *inputs, &mut *targets);
-        for i in 0..part {
-            let input = first_of(&mut inputs_left, sizes.input).ok_or(Error::Plan)?;
-            let target = first_of(&mut targets_left, sizes.output).ok_or(Error::Plan)?;
-            let sample = indices.next().ok_or(Error::Empty)?;
-            if i == 0 {
-                first = sample;
-            }
-            let mut target = Target::new(target);
-            data.read(sample, input, &mut target)
-                .map_err(Error::Dataset)?;
-            if let Some(found) = target.class()
-                && found >= sizes.output
-            {
-                return Err(Error::Label {
-                    sample,
-                    classes: sizes.output,
-                    found,
-                });
-            }
-            if !all_finite(input) || !all_finite(target.values()) {
-                return Err(Error::NonFiniteSample { sample });
-            }
-        }
-
-        self.rounding.round_input(self.graph.layers(), inputs);
-        if let Some(shape) = sizes.input_image {
-            lanes::interleave(inputs, shape, part);
-        }
-
-        let (weights, moving) = self
-            .rounding
-            .weights(self.weights)
-            .split_at_checked(sizes.trained)
-            .ok_or(Error::Plan)?;
-        let passes = Passes {
-            graph: &self.graph,
-            weights,
-            batch: part,
-        };
-        let source = Source::Workspace(sizes.training_input);
-        let slots = self.graph.training_slots();
-        let rounding = &self.rounding;
-        passes
-            .forward(
-                &mut self.workspace,
-                slots,
-                source,
-                moving,
-                mode,
-                |layers, (index, output)| rounding.round_output(layers, index, output),
-            )
-            .ok_or(Error::Plan)?;
-        let output = output_place(slots, sizes.output).ok_or(Error::Plan)?;
-        let gradient = match self.graph.backward_slots().last() {
-            Some(slot) => Place::new(slot.gradient, sizes.output),
-            None => output,
-        };
-        self.workspace
-            .copy(output, gradient, part)
-            .ok_or(Error::Plan)?;
-        let [outputs, targets, ..] = self
-            .workspace
-            .tensors([gradient, target_place, NONE, NONE], part)
-            .ok_or(Error::Plan)?;
-        // Not where the last layer may keep them for its backward pass.
-        if let Some(shape) = sizes.output_image {
-            lanes::separate(outputs, shape, part);
-        }
-        let (mut outputs_left, mut targets_left) = (outputs, targets);
-        for i in 0..part {
-            let outputs = first_of(&mut outputs_left, sizes.output).ok_or(Error::Plan)?;
-            let target = &*first_of(&mut targets_left, sizes.output).ok_or(Error::Plan)?;
-            on_sample(Evaluated {
-                sample: first + i,
-                outputs,
-                target,
-            });
-            let correct = class_of(target).map(|class| arg_max(outputs) == class);
-            metrics.add(self.loss.gradient(outputs, target, weight), correct);
-        }
-        Ok(())
-    }
-
-    fn backward(&mut self, part: usize, mode: Mode) -> Option<()> {
-        let sizes = self.graph.sizes();
-        if let Some(shape) = sizes.output_image {
-            let gradient = self.graph.backward_slots().last()?.gradient;
-            let place = Place::new(gradient, sizes.output);
-            let gradient = self.workspace.tensor_mut(place, part)?;
-            lanes::interleave(gradient, shape, part);
-        }
-        let (weights, moving) = self.weights.split_at_mut_checked(sizes.trained)?;
-        let passes = Passes {
-            graph: &self.graph,
-            weights: self.rounding.weights(weights),
-            batch: part,
-        };
-        passes.backward(
-            &mut self.workspace,
-            sizes.training_input,
-            self.gradients,
-            moving,
-            mode,
-        )
-    }
-
-    /// Penalties, checks, clipping, and the optimizer's step.
-    fn finish<D>(&mut self, number: u32, rate: f32, metrics: &mut Metrics) -> Result<(), Error<D>> {
-        let non_finite = |quantity| Error::NonFinite {
-            quantity,
-            step: number,
-        };
-        metrics.add_penalty(self.penalize(true));
-        if !metrics.loss().is_finite() {
-            return Err(non_finite(Quantity::Loss));
-        }
-        if !all_finite(self.gradients) {
-            // An optimizer that adds the next ones to them would not recover.
-            self.gradients.fill(0.0);
-            return Err(non_finite(Quantity::Gradient));
-        }
-        self.optimizer.prepare(self.gradients);
-        let step = Step { number, rate };
-        let mut finite = true;
-        if const { G::FREEZES } {
-            let mut start = 0;
-            for layer in self.graph.layers().iter().filter(|layer| layer.learns()) {
-                let range = start..start + layer.trainable_weights();
-                start = range.end;
-                let state = O::STATE * range.start..O::STATE * range.end;
-                let (Some(weights), Some(gradients), Some(state)) = (
-                    self.weights.get_mut(layer.weights_range()),
-                    self.gradients.get(range),
-                    self.optimizer_state.get_mut(state),
-                ) else {
-                    return Err(Error::Plan);
-                };
-                finite &= self.optimizer.update(step, weights, gradients, state);
-            }
-        } else {
-            // All in one run.
-            let (weights, _) = self
-                .weights
-                .split_at_mut_checked(self.gradients.len())
-                .ok_or(Error::Plan)?;
-            let (gradients, state) = (&*self.gradients, &mut *self.optimizer_state);
-            finite = self.optimizer.update(step, weights, gradients, state);
-        }
-        if !finite {
-            return Err(non_finite(Quantity::Weight));
-        }
-        self.step = number;
-        Ok(())
-    }
-
-    /// The penalties on the kernels of the layers; adds their gradients if told so.
-    fn penalize(&mut self, add_gradients: bool) -> f32 {
-        if const { !G::PENALIZES } {
-            return 0.0;
-        }
-        let mut penalty = 0.0;
-        let mut start = 0;
-        for layer in self.graph.layers() {
-            let trainable = layer.trainable_weights();
-            if layer.l2 != 0.0 && layer.learns() {
-                let gradients = if add_gradients {
-                    self.gradients.get_mut(start..start + trainable)
-                } else {
-                    None
-                };
-                let weights = self.weights.get(layer.weights_range()).unwrap_or_default();
-                penalty += penalty_of(layer, weights, gradients.unwrap_or_default());
-            }
-            start += trainable;
-        }
-        penalty
     }
 }
 
@@ -668,38 +445,4 @@ fn first_of<'a>(rest: &mut &'a mut [f32], len: usize) -> Option<&'a mut [f32]> {
     let (first, after) = core::mem::take(rest).split_at_mut_checked(len)?;
     *rest = after;
     Some(first)
-}
-
-/// The class of a target that is one: 1 there, 0 elsewhere.
-fn class_of(target: &[f32]) -> Option<usize> {
-    let class = arg_max(target);
-    let mut values = target.iter().enumerate();
-    let is_class = values.all(|(i, t)| *t == if i == class { 1.0 } else { 0.0 });
-    (is_class && target.len() > 1).then_some(class)
-}
-
-/// `l2 · Σ w²` over the layer's kernels; adds `2 · l2 · w` to its gradients unless they are empty.
-fn penalty_of(layer: &Layer, weights: &[f32], gradients: &mut [f32]) -> f32 {
-    let mut sum = 0.0;
-    let mut start = 0;
-    for tensor in layers::tensors(layer, 0).as_slice() {
-        let range = start..start + tensor.len;
-        start = range.end;
-        if tensor.role != Role::Kernel {
-            continue;
-        }
-        let kernel = weights.get(range.clone()).unwrap_or_default();
-        for w in kernel {
-            sum += w * w;
-        }
-        for (gradient, w) in gradients
-            .get_mut(range)
-            .unwrap_or_default()
-            .iter_mut()
-            .zip(kernel)
-        {
-            *gradient += 2.0 * layer.l2 * w;
-        }
-    }
-    layer.l2 * sum
 }
