@@ -64,9 +64,9 @@
 //! ```
 //!
 //! From the host that trained it to the chip that runs it a network goes in a model [`file`](mod@file). A chip that trains saves
-//! checkpoints in its flash memory with the feature `embedded-storage`: after a power cut, training goes on to the same bits. A network that is only known at run
-//! time, in a loop over ranks or from a file, runs through a [`Plan`]. A layer of your own is a [`CustomLayer`]; samples of your own are
-//! a [`Dataset`](dataset::Dataset).
+//! checkpoints in its flash memory with the feature `embedded-storage`: after a power cut, training goes on to the same bits. A
+//! network that is only known at run time, in a loop over ranks or from a file, runs through a [`Plan`]. A layer of your own is a
+//! [`CustomLayer`]; samples of your own are a [`Dataset`](dataset::Dataset).
 //!
 //! # Memory
 //!

@@ -36,6 +36,10 @@ pub enum Torn {
     Bits,
     /// Each bit has any value.
     Undefined,
+    /// All of it was done, but one of the bits that it changed is so weak that it reads as either value, another one every time.
+    Weak,
+    /// All of it was done.
+    After,
 }
 
 /// How a page fails after its last good erasure.
@@ -75,6 +79,8 @@ enum Word {
 pub struct SimulatedFlash<const WRITE: usize, const ERASE: usize> {
     bytes: Vec<u8>,
     words: Vec<Word>,
+    /// The bits of each byte that read as either value.
+    weak: Vec<u8>,
     erasures: Vec<u32>,
     endurance: Vec<Option<Endurance>>,
     /// Words written and pages erased.
@@ -93,6 +99,7 @@ impl<const WRITE: usize, const ERASE: usize> SimulatedFlash<WRITE, ERASE> {
         SimulatedFlash {
             bytes,
             words: vec![Word::Written; pages * ERASE / WRITE],
+            weak: vec![0; pages * ERASE],
             erasures: vec![0; pages],
             endurance: vec![None; pages],
             operations: 0,
@@ -169,6 +176,10 @@ impl<const WRITE: usize, const ERASE: usize> SimulatedFlash<WRITE, ERASE> {
     /// A mix of old and new bytes.
     fn tear(&mut self, start: usize, new: &[u8], torn: Torn) {
         let prefix = self.rng.next_u32() as usize % new.len();
+        if torn == Torn::Weak {
+            let changed = self.bytes[start + prefix] ^ new[prefix];
+            self.weak[start + prefix] = changed & changed.wrapping_neg();
+        }
         for (index, new) in new.iter().enumerate() {
             let random = self.rng.next_u32() as u8;
             let byte = &mut self.bytes[start + index];
@@ -178,9 +189,10 @@ impl<const WRITE: usize, const ERASE: usize> SimulatedFlash<WRITE, ERASE> {
                 Torn::Prefix => *byte,
                 Torn::Bits => *byte & random | new & !random,
                 Torn::Undefined => random,
+                Torn::Weak | Torn::After => *new,
             };
         }
-        if torn != Torn::Before {
+        if !matches!(torn, Torn::Before | Torn::After) {
             let words = start / WRITE..(start + new.len()) / WRITE;
             self.words[words].fill(Word::Torn);
         }
@@ -190,6 +202,9 @@ impl<const WRITE: usize, const ERASE: usize> SimulatedFlash<WRITE, ERASE> {
         let start = page * ERASE;
         let torn = self.operate()?;
         self.erasures[page] += 1;
+        if torn != Some(Torn::Before) {
+            self.weak[start..start + ERASE].fill(0);
+        }
         if let Some(torn) = torn {
             self.tear(start, &[0xff; ERASE], torn);
             return Err(FlashError::Power);
@@ -246,6 +261,11 @@ impl<const WRITE: usize, const ERASE: usize> ReadNorFlash for SimulatedFlash<WRI
             return Err(FlashError::Unreadable);
         }
         bytes.copy_from_slice(&self.bytes[start..start + bytes.len()]);
+        for (byte, weak) in bytes.iter_mut().zip(&self.weak[start..]) {
+            if *weak != 0 {
+                *byte ^= weak & self.rng.next_u32() as u8;
+            }
+        }
         Ok(())
     }
 

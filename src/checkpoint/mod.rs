@@ -25,13 +25,14 @@
 //! const _: () = assert!(checkpoint::slot_size::<Flash, Adam>(&NET) <= 64 * 1024 / SLOTS);
 //!
 //! # let mut driver = Flash::new();
-//! # let mut memory = ([0.0; NET.weights()], [0.0; NET.trainable_weights()], [0.0; NET.optimizer_state::<Adam>()], [0.0; NET.training_workspace(1)]);
-//! # fn lend(memory: &mut ([f32; NET.weights()], [f32; NET.trainable_weights()], [f32; NET.optimizer_state::<Adam>()], [f32; NET.training_workspace(1)])) -> Memory<'_> {
-//! #     Memory { weights: &mut memory.0, gradients: &mut memory.1, optimizer_state: &mut memory.2, workspace: &mut memory.3 }
-//! # }
 //! # for boot in 0..2_u8 {
 //! # let flash = &mut driver;
-//! # let memory = lend(&mut memory);
+//! # let memory = Memory {
+//! #     weights: &mut [0.0; NET.weights()],
+//! #     gradients: &mut [0.0; NET.trainable_weights()],
+//! #     optimizer_state: &mut [0.0; NET.optimizer_state::<Adam>()],
+//! #     workspace: &mut [0.0; NET.training_workspace(1)],
+//! # };
 //! let mut store = CheckpointStore::new(flash, 192 * 1024..256 * 1024, SLOTS)?;
 //! let mut trainer = Trainer::new(Digits, SoftmaxCrossEntropy::new(), Adam::new(), memory)?;
 //!
@@ -65,23 +66,24 @@
 //! # What is safe
 //!
 //! The slots are used in turn. A save erases the slot after the newest checkpoint's, writes the file, compares it with what is read back,
-//! writes a record of 64 bytes that commits it, and compares that. So:
+//! and does the same with a record of 64 bytes that commits it, and with a mark that says that the record was written to its end. So:
 //!
-//! - Power may fail at any moment. Until the record is complete, the newest checkpoint is the one before; no save ever erases the slot of the
-//!   newest whole one.
-//! - A slot that does not hold what was written, or whose driver reports an error, is passed over for the next one; the save is an error only
-//!   if none is left. With two slots, that is the first worn page; with more, training goes on.
+//! - Power may fail at any moment. Until the record is complete, the newest checkpoint is the one before. A word in which the power failed
+//!   may even read differently every time: no save ever touches the newest whole checkpoint whose save came to its end.
+//! - A slot that does not hold what was written, or whose driver reports an error, is passed over for the next one; the save is an error
+//!   only if none is left. With two slots, that is the first worn page; with more, training goes on.
 //! - A checkpoint that was damaged later, by a worn page that forgets, is noticed by its checksum, and the one before is loaded.
 //!
-//! A checksum of 32 bits notices every change of up to 32 bits in a row, and every change of 3 bits; of other damage, one in 2³² passes. What
-//! a cut leaves behind meets two of them: the record has one of its own, and the one of the file must be that in the record.
+//! A checksum of 32 bits notices every change within 32 bits in a row, and every change of 2 bits, in files of up to 11 KB of 3 bits; of
+//! other damage, one in 2³² passes. What a cut leaves behind meets two of them: the record has one of its own, and the one of the file
+//! must be that in the record.
 //!
 //! # What it costs
 //!
 //! | | |
 //! |---|---|
 //! | flash memory | [`slot_size`] for each slot |
-//! | a save | every page of the slot that is used erased once, every word written once and read once; the checksum, some 50 instructions for each byte |
+//! | a save | every page of the slot that is used erased once, every word written and read once; a checksum, some 50 instructions a byte |
 //! | wear | with `n` slots, one erasure of a page every `n` saves: 4 slots of pages that endure 10,000 erasures take 40,000 saves |
 //! | a load | the records read, the file read twice |
 //! | stack | up to 2 KB on a Cortex-M0, beside that of the driver; buffers of 256 bytes, whatever the network |
@@ -114,6 +116,19 @@ pub const USER_DATA: usize = 32;
 /// The bytes that a slot must have for the checkpoints of a network with an optimizer `O` in a flash memory `F`, in whole pages.
 ///
 /// More does no harm, and leaves room for a larger network.
+///
+/// ```
+/// # mod flash { include!("doc_flash.rs"); }
+/// # use flash::Flash;
+/// use lightlayers::Network;
+/// use lightlayers::checkpoint::slot_size;
+/// use lightlayers::optim::{Adam, Sgd};
+///
+/// const NET: Network = Network::features(64).dense(16).relu().dense(10);
+/// // 1,210 weights, and for each of them two elements of Adam's state, in pages of 4 KB.
+/// const _: () = assert!(slot_size::<Flash, Sgd>(&NET) == 2 * 4096);
+/// const _: () = assert!(slot_size::<Flash, Adam>(&NET) == 4 * 4096);
+/// ```
 ///
 /// # Panics
 ///

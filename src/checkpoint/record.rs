@@ -10,6 +10,9 @@ pub(super) const RECORD: usize = 64;
 
 const MAGIC: [u8; 4] = *b"LLC1";
 
+/// What is behind a record that was written to its end.
+pub(super) const MARK: [u8; BLOCK] = *b"LLC1 is complete";
+
 /// What the record of a slot says; see the format.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Record {

@@ -5,7 +5,7 @@ use core::ops::Range;
 use embedded_storage::nor_flash::NorFlash;
 
 use super::error::CheckpointError;
-use super::record::{RECORD, Record};
+use super::record::{MARK, RECORD, Record};
 use crate::file::{Aligned, BLOCK};
 
 /// The bytes that are read or written at once: whole words of any flash memory, and little enough for the stack.
@@ -34,16 +34,17 @@ impl<F: NorFlash> Units<F> {
         assert!(Self::WORD > 0 && F::ERASE_SIZE <= 1 << 30);
         F::ERASE_SIZE as u32
     };
-    /// The words of a record.
-    const RECORD: u32 = (RECORD as u32).next_multiple_of(Self::WORD);
+    /// The words of the mark, and those of the record and the mark.
+    const MARK: u32 = (BLOCK as u32).next_multiple_of(Self::WORD);
+    const END: u32 = (RECORD as u32).next_multiple_of(Self::WORD) + Self::MARK;
 
-    /// The bytes of a file's words and those of its record; in 64 bits, because the length may be anything.
+    /// The bytes of a file's words, of its record and of the mark; in 64 bits, because the length may be anything.
     pub(super) const fn bytes(file: u64) -> u64 {
-        file.next_multiple_of(Self::WORD as u64) + Self::RECORD as u64
+        file.next_multiple_of(Self::WORD as u64) + Self::END as u64
     }
 }
 
-/// `count` slots of `len` bytes each, whole pages.
+/// `count` slots of `len` bytes each: whole pages, with room for a record and a mark at the least.
 #[derive(Debug)]
 pub(super) struct Slots<F> {
     pub(super) flash: F,
@@ -71,15 +72,14 @@ impl<F: NorFlash> Slots<F> {
             return Err(misaligned("a range with a start", page, range.start));
         }
         let bytes = range.end.saturating_sub(range.start);
-        let pages = page.saturating_mul(count);
+        let (found, expected) = (bytes / count, page.max(Units::<F>::END));
+        if found < expected {
+            return Err(CheckpointError::TooSmall { expected, found });
+        }
+        // The range has a page for each slot, so this is no more than its length.
+        let pages = page * count;
         if !bytes.is_multiple_of(pages) {
             return Err(misaligned("a range with a length", pages, bytes));
-        }
-        if bytes < pages {
-            return Err(CheckpointError::TooSmall {
-                expected: page,
-                found: 0,
-            });
         }
         if u64::from(range.end) > flash.capacity() as u64 {
             return Err(CheckpointError::OutOfBounds {
@@ -106,9 +106,13 @@ impl<F: NorFlash> Slots<F> {
         self.start + self.len * slot
     }
 
-    /// The last words of a slot.
     fn record_start(&self, slot: u32) -> u32 {
-        self.start(slot) + (self.len - Units::<F>::RECORD)
+        self.start(slot) + (self.len - Units::<F>::END)
+    }
+
+    /// The last words of a slot.
+    fn mark_start(&self, slot: u32) -> u32 {
+        self.start(slot) + (self.len - Units::<F>::MARK)
     }
 
     /// Whether a slot has room for a file, and so for its words: the place of the record starts at a word.
@@ -126,9 +130,6 @@ impl<F: NorFlash> Slots<F> {
     /// The record of a slot; none if nothing was committed there.
     #[inline(never)]
     pub(super) fn record(&mut self, slot: u32) -> Result<Option<Record>, F::Error> {
-        if Units::<F>::RECORD > self.len {
-            return Ok(None);
-        }
         let mut blocks = [[0; BLOCK]; RECORD / BLOCK];
         let mut places = blocks.iter_mut();
         self.read(self.record_start(slot), RECORD as u32, |block| {
@@ -141,6 +142,15 @@ impl<F: NorFlash> Slots<F> {
             (record.len as usize).is_multiple_of(BLOCK) && self.check_room(record.len).is_ok()
         };
         Ok(Record::read(&blocks).filter(fits))
+    }
+
+    /// Whether the record of a slot was written to its end, before the power failed or the chip stopped.
+    pub(super) fn is_settled(&mut self, slot: u32) -> bool {
+        let mut is_marked = false;
+        let read = self.read(self.mark_start(slot), BLOCK as u32, |block| {
+            is_marked = *block == MARK;
+        });
+        read.is_ok() && is_marked
     }
 
     /// Reads whole blocks, within a slot.
@@ -191,19 +201,27 @@ impl<F: NorFlash> Slots<F> {
         self.verify(start, len, blocks())
     }
 
-    /// What commits the file.
+    /// What commits the file: the record, and then the mark.
     pub(super) fn write_record(
         &mut self,
         slot: u32,
         record: &Record,
     ) -> Result<(), CheckpointError<F::Error>> {
-        let start = self.record_start(slot);
         let blocks = record.blocks();
-        let len = self.write(start, blocks.into_iter())?;
-        self.verify(start, len, blocks.into_iter())
+        let parts = [
+            (self.record_start(slot), &blocks[..]),
+            (self.mark_start(slot), &[MARK]),
+        ];
+        for (start, blocks) in parts {
+            let len = self.write(start, blocks.iter().copied())?;
+            self.verify(start, len, blocks.iter().copied())?;
+        }
+        Ok(())
     }
 
-    /// Writes each word once, and returns the bytes of the blocks. Like the functions beside it not inlined, so that their buffers are not on the stack together.
+    /// Writes each word once, and returns the bytes of the blocks.
+    ///
+    /// Like the functions beside it not inlined, so that their buffers are not on the stack together.
     #[inline(never)]
     fn write(
         &mut self,

@@ -17,7 +17,49 @@ use crate::plan::Graph;
 
 /// Checkpoints in slots of a flash memory, which are used in turn.
 ///
-/// It owns the driver of the flash memory; `&mut` to a driver is one too. See the [module](super).
+/// It owns the driver of the flash memory; `&mut` to a driver is one too. See the [module](super) for what it does when; a session saves
+/// and restores itself, and here is what it calls:
+///
+/// ```
+/// # mod flash { include!("doc_flash.rs"); }
+/// # use flash::Flash;
+/// use lightlayers::checkpoint::{CheckpointError, CheckpointStore, Snapshot, SnapshotMut};
+/// use lightlayers::{Model, Network};
+///
+/// struct Sum;
+///
+/// impl Model for Sum {
+///     const NET: Network = Network::features(2).dense(1).bias(false);
+/// }
+///
+/// let mut store = CheckpointStore::new(Flash::new(), 0..8192, 2)?;
+/// assert_eq!(store.newest()?, None);
+///
+/// let velocities = [0.5, 0.25];
+/// let snapshot = Snapshot { weights: &[1.0, -1.0], optimizer_state: &velocities, steps: 7, ..Snapshot::default() };
+/// let saved = store.save(Sum, &snapshot)?;
+/// assert_eq!((saved.sequence, saved.steps, saved.file.start), (0, 7, 0));
+/// assert_eq!(store.newest()?, Some(saved));
+///
+/// let (mut weights, mut optimizer_state) = ([0.0; 2], [0.0; 2]);
+/// let into = SnapshotMut { weights: &mut weights, optimizer_state: &mut optimizer_state, gradients: None };
+/// let found = store.load(Sum, into)?.expect("a checkpoint");
+/// assert_eq!((found.steps, weights, optimizer_state), (7, [1.0, -1.0], velocities));
+///
+/// // For inference.
+/// let mut weights = [0.0; 2];
+/// assert_eq!(store.load_weights(Sum, &mut weights)?, Some(found));
+/// assert_eq!(weights, [1.0, -1.0]);
+///
+/// store.clear()?;
+/// assert_eq!(store.newest()?, None);
+///
+/// // With one slot, a power cut would leave nothing.
+/// let error = CheckpointStore::new(store.release(), 0..8192, 1).unwrap_err();
+/// assert_eq!(error, CheckpointError::Slots { found: 1 });
+/// assert_eq!(error.to_string(), "checkpoint: expected at least 2 slots, found 1");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct CheckpointStore<F> {
     slots: Slots<F>,
@@ -32,6 +74,8 @@ struct Survey {
     newest: Option<(Record, u32)>,
     /// Checkpoints that are newer and damaged.
     damaged: u32,
+    /// The slot that the next save must not touch.
+    kept: Option<u32>,
     /// Where the next save tries first, and its number.
     next_slot: u32,
     next_sequence: Option<u32>,
@@ -65,14 +109,14 @@ impl<F: NorFlash> CheckpointStore<F> {
     /// Saves a checkpoint of a graph, a [`Model`](crate::Model) or a `&`[`Plan`](crate::Plan).
     ///
     /// [`Trainer::save`](crate::Trainer::save) calls it. If a slot does not hold what is written, the next one is tried, but never the
-    /// one with the newest checkpoint.
+    /// one with the newest checkpoint whose save came to its end.
     ///
     /// # Errors
     ///
     /// [`CheckpointError::Buffer`] if a slice does not have the length that the network needs, [`CheckpointError::TooSmall`] if the slots
-    /// are too small; then nothing was written. [`CheckpointError::Flash`] or [`CheckpointError::Verify`] if no slot took it: the
-    /// checkpoint before is still there, and the next save tries again. [`CheckpointError::Exhausted`] after 2³² saves, or if somebody wrote
-    /// that number.
+    /// are too small; then nothing was written. [`CheckpointError::Flash`] or [`CheckpointError::Verify`] if no slot took it: what the
+    /// last complete save wrote is still there, and the next one tries again. [`CheckpointError::Exhausted`] after 2³² saves, or if
+    /// somebody wrote that number.
     pub fn save(
         &mut self,
         graph: impl Graph,
@@ -87,11 +131,14 @@ impl<F: NorFlash> CheckpointStore<F> {
             .map_err(CheckpointError::Buffer)?;
         self.slots.check_room(writer.size())?;
         let survey = self.survey()?;
-        // All but the newest's, which the one before `next_slot` is if there is one.
-        let tries = self.slots.count - u32::from(survey.newest.is_some());
         let mut result = Err(CheckpointError::Exhausted);
-        let (mut slot, mut next_sequence) = (survey.next_slot, survey.next_sequence);
-        for _ in 0..tries {
+        let (mut following, mut next_sequence) = (survey.next_slot, survey.next_sequence);
+        for _ in 0..self.slots.count {
+            let slot = following;
+            following = self.slots.after(slot);
+            if survey.kept == Some(slot) {
+                continue;
+            }
             // Every attempt has a number of its own: what an attempt leaves behind is never as new as what comes later.
             let Some(sequence) = next_sequence else {
                 return Err(CheckpointError::Exhausted);
@@ -105,12 +152,12 @@ impl<F: NorFlash> CheckpointStore<F> {
                 checksum: writer.checksum(),
                 user_data: snapshot.user_data,
             };
-            let following = self.slots.after(slot);
             match self.write(slot, &record, &writer) {
                 Ok(()) => {
                     self.survey = Some(Survey {
                         newest: Some((record, slot)),
                         damaged: 0,
+                        kept: Some(slot),
                         next_slot: following,
                         next_sequence,
                     });
@@ -118,7 +165,6 @@ impl<F: NorFlash> CheckpointStore<F> {
                 }
                 Err(error) => result = Err(error),
             }
-            slot = following;
         }
         self.survey = Some(Survey {
             next_sequence,
@@ -288,6 +334,7 @@ impl<F: NorFlash> CheckpointStore<F> {
         let mut survey = Survey {
             newest: None,
             damaged: 0,
+            kept: None,
             next_slot: next.map_or(0, |(_, slot)| self.slots.after(slot)),
             next_sequence: Some(0),
         };
@@ -300,6 +347,7 @@ impl<F: NorFlash> CheckpointStore<F> {
             match is_usable(&mut self.slots, slot, &record) {
                 Ok(true) => {
                     survey.newest = Some((record, slot));
+                    survey.kept = Some(self.newest_settled(&record, slot).unwrap_or(slot));
                     survey.next_slot = self.slots.after(slot);
                     unreadable = None;
                     break;
@@ -315,6 +363,25 @@ impl<F: NorFlash> CheckpointStore<F> {
         }
         self.survey = Some(survey);
         Ok(survey)
+    }
+
+    /// The slot of the newest whole checkpoint whose save came to its end, from a whole one down.
+    ///
+    /// Where the power failed in the last word of a record, the word may read as if it were complete now, and as if it were not at the
+    /// next start. So without the mark behind its record a checkpoint is loaded, but nothing relies on it.
+    fn newest_settled(&mut self, record: &Record, slot: u32) -> Option<u32> {
+        if self.slots.is_settled(slot) {
+            return Some(slot);
+        }
+        let mut below = (record.sequence, slot);
+        while let Some((record, slot)) = self.highest(Some(below)).0 {
+            let is_settled = self.slots.is_settled(slot);
+            if is_settled && matches!(is_whole(&mut self.slots, slot, &record), Ok(true)) {
+                return Some(slot);
+            }
+            below = (record.sequence, slot);
+        }
+        None
     }
 
     /// The record with the highest number, of those below another, and its slot; and the error of a slot that cannot be read.

@@ -20,7 +20,7 @@ impl<G: Graph, L: Loss, O: Optimizer, R: Rounding> Trainer<'_, G, L, O, R> {
     ///
     /// # Errors
     ///
-    /// As [`CheckpointStore::save`]. The checkpoint before is still there.
+    /// As [`CheckpointStore::save`].
     pub fn save<F: NorFlash>(
         &self,
         store: &mut CheckpointStore<F>,

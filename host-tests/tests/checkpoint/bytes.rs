@@ -48,7 +48,8 @@ fn a_slot_is_the_one_made_by_hand() {
     assert_eq!(saved.file, 1024..1024 + file.len() as u32);
     let mut expected = vec![0xff; 512];
     expected[..file.len()].copy_from_slice(&file);
-    let record = &mut expected[512 - 64..];
+    expected[512 - 16..].copy_from_slice(b"LLC1 is complete");
+    let record = &mut expected[512 - 80..512 - 16];
     record[..4].copy_from_slice(b"LLC1");
     record[4..8].copy_from_slice(&[1, 0, 0, 0]);
     record[8..16].copy_from_slice(&[0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11]);
@@ -107,22 +108,22 @@ fn sizes() {
     type Words<const WRITE: usize, const ERASE: usize> = SimulatedFlash<WRITE, ERASE>;
     assert_eq!(
         checkpoint::slot_size::<Words<4, 32>, Momentum>(net),
-        160 + 64
+        160 + 80 + 16
     );
-    assert_eq!(checkpoint::slot_size::<Words<4, 16>, Adam>(net), 160 + 64);
-    assert_eq!(checkpoint::slot_size::<Words<4, 16>, Sgd>(net), 144 + 64);
+    assert_eq!(checkpoint::slot_size::<Words<4, 16>, Adam>(net), 160 + 80);
+    assert_eq!(checkpoint::slot_size::<Words<4, 16>, Sgd>(net), 144 + 80);
     // With gradients, 16 + 16.
     assert_eq!(
         checkpoint::slot_size::<Words<4, 16>, HeavyBall>(net),
-        176 + 64
+        176 + 80
     );
     assert_eq!(
         checkpoint::slot_size::<Words<128, 128>, Adam>(net),
-        256 + 128
+        256 + 128 + 128
     );
     assert_eq!(
         checkpoint::slot_size::<Words<256, 256>, Adam>(net),
-        256 + 256
+        256 + 256 + 256
     );
     assert_eq!(checkpoint::slot_size::<Words<256, 4096>, Adam>(net), 4096);
 }

@@ -12,6 +12,13 @@ type Flash = SimulatedFlash<8, 1024>;
 
 const SLOTS: u32 = 3;
 
+/// Where the record and its parts lie in a slot.
+const RECORD: usize = 1024 - 80;
+const MARK: usize = 1024 - 16;
+const SEQUENCE: usize = RECORD + 4;
+const LENGTH: usize = RECORD + 20;
+const CHECKSUM: usize = RECORD + 24;
+
 fn store(flash: &mut Flash) -> CheckpointStore<&mut Flash> {
     CheckpointStore::new(flash, 0..SLOTS * 1024, SLOTS).unwrap()
 }
@@ -28,7 +35,7 @@ fn saved(history: &[State]) -> Flash {
 
 /// Gives a record the checksum of what is in it.
 fn seal_record(slot: &mut [u8]) {
-    let record = &mut slot[1024 - 64..];
+    let record = &mut slot[RECORD..MARK];
     let checksum = crc32fast::hash(&record[..60]);
     record[60..].copy_from_slice(&checksum.to_le_bytes());
 }
@@ -54,7 +61,7 @@ fn every_bit_flip_is_noticed() {
     let mut flash = saved(&history);
     let newest = store(&mut flash).newest().unwrap().unwrap();
     let file = newest.file.start as usize..newest.file.end as usize;
-    let record = SLOTS as usize * 1024 - 64..SLOTS as usize * 1024;
+    let record = 2048 + RECORD..2048 + MARK;
     for byte in file.chain(record) {
         for bit in 0..8 {
             flash.bytes_mut()[byte] ^= 1 << bit;
@@ -62,6 +69,23 @@ fn every_bit_flip_is_noticed() {
             assert_eq!(found.unwrap().steps, 2, "bit {bit} of byte {byte}");
             flash.bytes_mut()[byte] ^= 1 << bit;
         }
+    }
+    // Without its mark it is found, but the next save leaves the one before alone.
+    for byte in 2048 + MARK..3072 {
+        let mut flash = flash.clone();
+        flash.bytes_mut()[byte] ^= 1;
+        flash.bytes_mut()[1024 + MARK] ^= 1;
+        let mut store = store(&mut flash);
+        let found = load_and_compare(&mut store, &history).unwrap();
+        assert_eq!((found.steps, found.file.start), (3, 2048));
+        let mut starts = Vec::new();
+        for steps in 4..8 {
+            let snapshot = history[steps as usize].snapshot(steps);
+            starts.push(store.save(Small, &snapshot).unwrap().file.start);
+            store = CheckpointStore::new(store.release(), 0..SLOTS * 1024, SLOTS).unwrap();
+        }
+        // The first slot has the only one that is settled.
+        assert_eq!(starts, [1024, 2048, 0, 1024]);
     }
     let found = load_and_compare(&mut store(&mut flash), &history);
     assert_eq!(found.unwrap().steps, 3);
@@ -117,8 +141,8 @@ fn lengths_that_lie() {
     for len in lengths {
         let mut flash = whole.clone();
         let slot = &mut flash.bytes_mut()[2048..3072];
-        let real = u32::from_le_bytes(*slot[1024 - 44..].first_chunk().unwrap());
-        slot[1024 - 44..1024 - 40].copy_from_slice(&len.to_le_bytes());
+        let real = u32::from_le_bytes(*slot[LENGTH..].first_chunk().unwrap());
+        slot[LENGTH..LENGTH + 4].copy_from_slice(&len.to_le_bytes());
         seal_record(slot);
         let found = load_and_compare(&mut store(&mut flash), &history).unwrap();
         assert_eq!(found.steps, if len == real { 3 } else { 2 }, "{len}");
@@ -133,7 +157,7 @@ fn numbers_that_nobody_gave() {
     let numbered = |numbers: [u32; 3]| {
         let mut flash = whole.clone();
         for (slot, number) in flash.bytes_mut().chunks_mut(1024).zip(numbers) {
-            slot[1024 - 60..1024 - 56].copy_from_slice(&number.to_le_bytes());
+            slot[SEQUENCE..SEQUENCE + 4].copy_from_slice(&number.to_le_bytes());
             seal_record(slot);
         }
         flash
@@ -173,7 +197,7 @@ fn files_that_somebody_made() {
         change(&mut slot[..len]);
         seal(&mut slot[..len]);
         let checksum: [u8; 4] = *slot[12..].first_chunk().unwrap();
-        slot[1024 - 40..1024 - 36].copy_from_slice(&checksum);
+        slot[CHECKSUM..CHECKSUM + 4].copy_from_slice(&checksum);
         seal_record(slot);
         let mut state = State::unset();
         let result = store(&mut flash).load(Small, state.snapshot_mut());

@@ -42,7 +42,7 @@ fn ranges_that_are_no_slots() {
         (
             0..1024,
             u32::MAX,
-            "checkpoint: expected a range with a length that is a multiple of 4294967295 bytes, found 1024",
+            "checkpoint: expected slots of at least 256 bytes, found 0",
         ),
         (
             512..512,
@@ -66,6 +66,16 @@ fn ranges_that_are_no_slots() {
             "checkpoint: expected a range in the 2048 bytes of the flash memory, found one that ends at 4294967040",
         ),
     ];
+    // A slot has room for a record and a mark, however small the pages.
+    let tiny = CheckpointStore::new(SimulatedFlash::<4, 16>::new(10, 1), 0..128, 2);
+    assert_eq!(
+        message(tiny.map(|_| ()).unwrap_err()),
+        "checkpoint: expected slots of at least 80 bytes, found 64"
+    );
+    let tiny = CheckpointStore::new(SimulatedFlash::<4, 16>::new(10, 1), 0..160, 2);
+    let mut tiny = tiny.unwrap();
+    assert_eq!(tiny.newest(), Ok(None));
+    assert_eq!(tiny.clear(), Ok(()));
     for (range, slots, expected) in cases {
         let error = CheckpointStore::new(Flash::new(8, 1), range.clone(), slots);
         let error = error.map(|_| ()).unwrap_err();

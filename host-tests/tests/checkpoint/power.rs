@@ -1,6 +1,7 @@
 //! The power fails in every single flash operation of 200 saves.
 
 use host_tests::flash::{FlashError, SimulatedFlash, Torn};
+use lightlayers::Rng;
 use lightlayers::checkpoint::{self, CheckpointError, CheckpointStore};
 use lightlayers::optim::Adam;
 
@@ -12,6 +13,7 @@ use crate::run::{
 /// What the cuts came to.
 #[derive(Default)]
 struct Tally {
+    operations: u64,
     cuts: u64,
     /// The save that was cut off was complete all the same.
     last: u64,
@@ -22,14 +24,15 @@ struct Tally {
     resumed_to_the_end: u64,
 }
 
-/// Between two operations always; within one for a third of them, for all of the first and the last ones.
+/// Between two operations always; within one for a third of them. For all of the first and the last ones in every way.
 fn tears(steps: u32, operation: u64, operations: u64) -> Vec<Torn> {
     const TORN: [Torn; 3] = [Torn::Prefix, Torn::Bits, Torn::Undefined];
     let turn = (u64::from(steps) + operation) % 9;
     let mut tears = vec![Torn::Before];
-    // Erasures come first, the record last: where a cut matters most.
-    if operation < 4 || operation + 4 >= operations {
+    // Erasures come first, the record and the mark last: where a cut matters most.
+    if operation < 4 || operation + 8 >= operations {
         tears.extend(TORN);
+        tears.push(Torn::After);
     } else {
         tears.extend(TORN.get(turn as usize));
     }
@@ -53,6 +56,7 @@ fn cut_everywhere<const WRITE: usize, const ERASE: usize>(slots: u32, reports_to
         let saved = store.save(Small, &snapshot).expect("a save");
         assert_eq!(load_and_compare(&mut store, &history), Some(saved));
         let operations = flash.operations() - before.operations();
+        tally.operations += operations;
 
         for operation in 0..operations {
             for torn in tears(steps, operation, operations) {
@@ -84,7 +88,7 @@ fn cut_everywhere<const WRITE: usize, const ERASE: usize>(slots: u32, reports_to
                     tally.resumed_to_the_end += 1;
                     SAVES
                 } else {
-                    found.unwrap_or(0) + 1
+                    SAVES.min(found.unwrap_or(0) + 1)
                 };
                 resume(&mut store, &history, until);
             }
@@ -98,9 +102,15 @@ fn cut_everywhere<const WRITE: usize, const ERASE: usize>(slots: u32, reports_to
     );
     assert_eq!(flash.erasures()[0] + flash.erasures()[pages - 1], 0);
     println!(
-        "words of {WRITE} bytes, pages of {ERASE}, {slots} slots of {slot}: {} power cuts in {SAVES} saves: {} found the save that was \
-         cut, {} the one before, {} none before the first; 0 lost; {} went on to step {SAVES}, all others for a step, at the same bits",
-        tally.cuts, tally.last, tally.last_but_one, tally.first, tally.resumed_to_the_end
+        "{SAVES} saves, {} flash operations, {} power cuts: 0 lost (words of {WRITE} bytes, pages of {ERASE}, {slots} slots of {slot}): {} \
+         times the checkpoint of that save was found, {} times the one before, {} times none before the first; training went on to the same bits, \
+         {} times to step {SAVES}, always for a step",
+        tally.operations,
+        tally.cuts,
+        tally.last,
+        tally.last_but_one,
+        tally.first,
+        tally.resumed_to_the_end
     );
 }
 
@@ -130,6 +140,57 @@ fn resume<const WRITE: usize, const ERASE: usize>(
         optimizer_state: buffers.optimizer_state,
     };
     assert_eq!(state.bits(), expected.bits());
+}
+
+/// Cut after cut, most of them in the record or in the mark, in words that read differently every time afterwards: what the last complete
+/// save wrote is there, or one that came later.
+fn weak_words<const WRITE: usize, const ERASE: usize>(slots: u32) {
+    let history = history();
+    let slot = checkpoint::slot_size::<SimulatedFlash<WRITE, ERASE>, Adam>(&NET);
+    let range = 0..slots * slot;
+    let mut flash = SimulatedFlash::<WRITE, ERASE>::new(range.end as usize / ERASE, 1);
+    let mut rng = Rng::new(7);
+    let mut below = |limit: u64| u64::from(rng.next_u32()) % limit;
+    let (mut operations, mut candidates) = (0, vec![None]);
+    let (mut cuts, mut later) = (0, 0);
+    for start in 0..4000 {
+        let mut store = CheckpointStore::new(&mut flash, range.clone(), slots).unwrap();
+        let found = load_and_compare(&mut store, &history).map(|found| found.steps);
+        assert!(candidates.contains(&found), "{found:?}, {candidates:?}");
+        later += u32::from(found != candidates[0]);
+        let steps = 1 + start % SAVES;
+        let is_cut = start > 0 && below(10) > 0;
+        if is_cut {
+            let left = if below(5) == 0 { operations } else { 8 };
+            flash.cut_after(operations - 1 - below(left), Torn::Weak);
+        }
+        let before = flash.operations();
+        let mut store = CheckpointStore::new(&mut flash, range.clone(), slots).unwrap();
+        let saved = store.save(Small, &history[steps as usize].snapshot(steps));
+        assert_eq!(saved.is_err(), is_cut);
+        if is_cut {
+            cuts += 1;
+            candidates.push(Some(steps));
+            flash.power_on();
+        } else {
+            operations = flash.operations() - before;
+            candidates = vec![Some(steps)];
+        }
+    }
+    println!(
+        "{cuts} power cuts that leave weak bits, {slots} slots: 0 lost; {later} times a later checkpoint than that of the last complete save"
+    );
+    assert!(cuts > 3000 && later > 1000);
+}
+
+#[test]
+fn weak_words_in_the_least_slots() {
+    weak_words::<4, 256>(2);
+}
+
+#[test]
+fn weak_words_in_more_slots() {
+    weak_words::<16, 1024>(3);
 }
 
 #[test]

@@ -38,7 +38,9 @@ fn wear_out(history: &[State], slots: u32, seed: u64) -> (u32, u32) {
         let wear = WEAR[below(4) as usize];
         flash.wears(page, Endurance { erasures, wear });
     }
-    let (mut last, mut saved, mut failed) = (None, 0, 0);
+    // What the last complete save wrote, and those after it that were cut off or failed.
+    let mut candidates = vec![None];
+    let (mut saved, mut failed) = (0, 0);
     for save in 1..=200 {
         let steps = save % 200;
         let snapshot = history[steps as usize].snapshot(steps);
@@ -53,19 +55,19 @@ fn wear_out(history: &[State], slots: u32, seed: u64) -> (u32, u32) {
         match result {
             Ok(checkpoint) => {
                 assert_eq!(found, Some(checkpoint.steps));
+                candidates = vec![found];
                 saved += 1;
             }
-            // What the save left behind may be complete: then the power failed after the last word, or a word is worn that is
-            // only padding.
+            // What the save left behind may be whole: then the power failed after the record, or a word is worn that is only padding.
             Err(error) => {
-                assert!(found == last || found == Some(steps), "{found:?}, {last:?}");
+                candidates.push(Some(steps));
+                assert!(candidates.contains(&found), "{found:?}, {candidates:?}");
                 failed += u32::from(!cut);
                 let worn = [FlashError::Worn, FlashError::Power].map(CheckpointError::Flash);
                 let verified = matches!(error, CheckpointError::Verify { .. });
                 assert!(verified || worn.contains(&error), "{error:?}");
             }
         }
-        last = found;
     }
     (saved, failed)
 }
