@@ -69,7 +69,7 @@
 //! and does the same with a record of 64 bytes that commits it, and with a mark that says that the record was written to its end. So:
 //!
 //! - Power may fail at any moment. Until the record is complete, the newest checkpoint is the one before. A word in which the power failed
-//!   may even read differently every time: no save ever touches the newest whole checkpoint whose save came to its end.
+//!   may even read differently every time: no save touches the newest whole checkpoint whose save came to its end.
 //! - A slot that does not hold what was written, or whose driver reports an error, is passed over for the next one; the save is an error
 //!   only if none is left. With two slots, that is the first worn page; with more, training goes on.
 //! - A checkpoint that was damaged later, by a worn page that forgets, is noticed by its checksum, and the one before is loaded.

@@ -144,7 +144,7 @@ impl<F: NorFlash> Slots<F> {
         Ok(Record::read(&blocks).filter(fits))
     }
 
-    /// Whether the record of a slot was written to its end, before the power failed or the chip stopped.
+    /// Whether the record of a slot was certainly written to its end.
     pub(super) fn is_settled(&mut self, slot: u32) -> bool {
         let mut is_marked = false;
         let read = self.read(self.mark_start(slot), BLOCK as u32, |block| {
@@ -178,16 +178,25 @@ impl<F: NorFlash> Slots<F> {
     ///
     /// The record's pages come first: from then on the slot has no checkpoint, however much of the rest is still there.
     pub(super) fn erase(&mut self, slot: u32, len: u32) -> Result<(), F::Error> {
-        let page = Units::<F>::PAGE;
+        self.erase_record(slot)?;
+        let pages = len.next_multiple_of(Units::<F>::PAGE);
+        let file = pages.min(self.len - self.record_pages());
         let start = self.start(slot);
-        let record = self.record_start(slot) - start;
-        let record = record - record % page;
-        let file = len.next_multiple_of(page).min(record);
-        self.flash.erase(start + record, start + self.len)?;
         if file > 0 {
             self.flash.erase(start, start + file)?;
         }
         Ok(())
+    }
+
+    /// Erases the pages with the record and the mark.
+    pub(super) fn erase_record(&mut self, slot: u32) -> Result<(), F::Error> {
+        let end = self.start(slot) + self.len;
+        self.flash.erase(end - self.record_pages(), end)
+    }
+
+    /// The bytes of the pages with the record and the mark: whole pages, as a slot has.
+    fn record_pages(&self) -> u32 {
+        Units::<F>::END.next_multiple_of(Units::<F>::PAGE)
     }
 
     /// Writes a file, and compares it with what is read back. `blocks` gives its blocks once more at every call.

@@ -131,6 +131,12 @@ impl<F: NorFlash> CheckpointStore<F> {
             .map_err(CheckpointError::Buffer)?;
         self.slots.check_room(writer.size())?;
         let survey = self.survey()?;
+        if survey
+            .newest
+            .is_some_and(|(_, slot)| slot == survey.next_slot)
+        {
+            self.forget_weak(&survey);
+        }
         let mut result = Err(CheckpointError::Exhausted);
         let (mut following, mut next_sequence) = (survey.next_slot, survey.next_sequence);
         for _ in 0..self.slots.count {
@@ -171,6 +177,18 @@ impl<F: NorFlash> CheckpointStore<F> {
             ..survey
         });
         result
+    }
+
+    /// Before a save takes the place of the newest checkpoint, because it has no mark.
+    ///
+    /// The mark may have been there at another start, and then the slot after it was written, perhaps up to a weak word of its record, which
+    /// could come back with a number that is given again now. At no time two records are weak.
+    fn forget_weak(&mut self, survey: &Survey) {
+        let slot = self.slots.after(survey.next_slot);
+        if survey.kept != Some(slot) {
+            // A page that cannot be erased does not keep the save from going on.
+            let _ = self.slots.erase_record(slot);
+        }
     }
 
     #[inline(never)]
@@ -296,7 +314,8 @@ impl<F: NorFlash> CheckpointStore<F> {
     ///
     /// [`CheckpointError::Flash`] if a slot cannot be erased; those after it are erased all the same.
     pub fn clear(&mut self) -> Result<(), CheckpointError<F::Error>> {
-        let mut slot = self.survey().map_or(0, |survey| survey.next_slot);
+        let newest = self.survey().ok().and_then(|survey| survey.newest);
+        let mut slot = newest.map_or(0, |(_, slot)| self.slots.after(slot));
         let mut result = Ok(());
         self.survey = None;
         for _ in 0..self.slots.count {
@@ -347,8 +366,18 @@ impl<F: NorFlash> CheckpointStore<F> {
             match is_usable(&mut self.slots, slot, &record) {
                 Ok(true) => {
                     survey.newest = Some((record, slot));
-                    survey.kept = Some(self.newest_settled(&record, slot).unwrap_or(slot));
-                    survey.next_slot = self.slots.after(slot);
+                    // Where the power failed in the last word of a record, the word may read as if it were complete now, and as if it
+                    // were not at the next start. So without a mark a checkpoint is loaded, but the next save keeps the one before,
+                    // and takes the place of this one.
+                    let older = match self.slots.is_settled(slot) {
+                        true => None,
+                        false => self.older(&record, slot),
+                    };
+                    survey.kept = Some(older.unwrap_or(slot));
+                    survey.next_slot = match older {
+                        Some(_) => slot,
+                        None => self.slots.after(slot),
+                    };
                     unreadable = None;
                     break;
                 }
@@ -365,18 +394,11 @@ impl<F: NorFlash> CheckpointStore<F> {
         Ok(survey)
     }
 
-    /// The slot of the newest whole checkpoint whose save came to its end, from a whole one down.
-    ///
-    /// Where the power failed in the last word of a record, the word may read as if it were complete now, and as if it were not at the
-    /// next start. So without the mark behind its record a checkpoint is loaded, but nothing relies on it.
-    fn newest_settled(&mut self, record: &Record, slot: u32) -> Option<u32> {
-        if self.slots.is_settled(slot) {
-            return Some(slot);
-        }
+    /// The slot of the newest whole checkpoint before one.
+    fn older(&mut self, record: &Record, slot: u32) -> Option<u32> {
         let mut below = (record.sequence, slot);
         while let Some((record, slot)) = self.highest(Some(below)).0 {
-            let is_settled = self.slots.is_settled(slot);
-            if is_settled && matches!(is_whole(&mut self.slots, slot, &record), Ok(true)) {
+            if matches!(is_whole(&mut self.slots, slot, &record), Ok(true)) {
                 return Some(slot);
             }
             below = (record.sequence, slot);

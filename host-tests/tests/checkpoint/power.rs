@@ -151,9 +151,9 @@ fn weak_words<const WRITE: usize, const ERASE: usize>(slots: u32) {
     let mut flash = SimulatedFlash::<WRITE, ERASE>::new(range.end as usize / ERASE, 1);
     let mut rng = Rng::new(7);
     let mut below = |limit: u64| u64::from(rng.next_u32()) % limit;
-    let (mut operations, mut candidates) = (0, vec![None]);
+    let (mut operations, mut candidates) = (u64::MAX, vec![None]);
     let (mut cuts, mut later) = (0, 0);
-    for start in 0..4000 {
+    for start in 0..20_000 {
         let mut store = CheckpointStore::new(&mut flash, range.clone(), slots).unwrap();
         let found = load_and_compare(&mut store, &history).map(|found| found.steps);
         assert!(candidates.contains(&found), "{found:?}, {candidates:?}");
@@ -173,14 +173,15 @@ fn weak_words<const WRITE: usize, const ERASE: usize>(slots: u32) {
             candidates.push(Some(steps));
             flash.power_on();
         } else {
-            operations = flash.operations() - before;
+            // Some saves erase a page more.
+            operations = operations.min(flash.operations() - before);
             candidates = vec![Some(steps)];
         }
     }
     println!(
         "{cuts} power cuts that leave weak bits, {slots} slots: 0 lost; {later} times a later checkpoint than that of the last complete save"
     );
-    assert!(cuts > 3000 && later > 1000);
+    assert!(cuts > 15_000 && later > 2000);
 }
 
 #[test]
@@ -191,6 +192,7 @@ fn weak_words_in_the_least_slots() {
 #[test]
 fn weak_words_in_more_slots() {
     weak_words::<16, 1024>(3);
+    weak_words::<8, 256>(5);
 }
 
 #[test]
