@@ -1,4 +1,4 @@
-//! Firmware in QEMU trains to the bits of the host.
+//! Firmware in QEMU trains to the bits of the host, and quantizes and answers with its integers.
 //!
 //! Without QEMU or the targets it says so and passes, unless the environment has `CI=true`.
 
@@ -6,7 +6,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use boards_common::same_bits::{self, DENSE, IMAGES};
+use boards_common::same_bits::{self, BLOCKS, Checksums, DENSE, IMAGES};
 
 /// A processor, and what QEMU has of it.
 struct Machine {
@@ -36,20 +36,37 @@ const MACHINES: [Machine; 3] = [
     },
 ];
 
-/// Of the weights of the two networks after their 200 steps.
-const CHECKSUMS: [u32; 2] = [0x543e_578a, 0x29ab_54d3];
+/// Of the three networks after their 200 steps.
+const CHECKSUMS: [Checksums; 3] = [
+    Checksums {
+        learned: 0x543e_578a,
+        quantized: 0x7d82_ef08,
+        answers: 0xa75c_ef42,
+    },
+    Checksums {
+        learned: 0x29ab_54d3,
+        quantized: 0xed14_9621,
+        answers: 0x4b52_1e6e,
+    },
+    Checksums {
+        learned: 0xbf6a_82ff,
+        quantized: 0xd761_5bfa,
+        answers: 0x8ecb_1b17,
+    },
+];
 
 #[test]
 fn the_host_has_the_committed_bits() {
     let dense = same_bits::dense(&mut [0.0; DENSE]);
     let images = same_bits::images(&mut [0.0; IMAGES]);
-    assert_eq!([dense, images], CHECKSUMS.map(Ok));
+    let blocks = same_bits::blocks(&mut [0.0; BLOCKS]);
+    assert_eq!([dense, images, blocks], CHECKSUMS.map(Ok));
     assert!(same_bits::dense(&mut [0.0; DENSE - 1]).is_err());
 }
 
 #[test]
 fn every_machine_has_the_bits_of_the_host() {
-    let [dense, images] = CHECKSUMS;
+    let expected = CHECKSUMS.map(|checksums| checksums.to_string());
     for machine in &MACHINES {
         if let Err(missing) = machine.is_here() {
             let in_ci = env::var("CI").is_ok_and(|ci| ci == "true");
@@ -58,12 +75,8 @@ fn every_machine_has_the_bits_of_the_host() {
             continue;
         }
         let printed = machine.run(&machine.build());
-        assert_eq!(
-            printed.trim(),
-            format!("{dense:08x} {images:08x}"),
-            "{}",
-            machine.target
-        );
+        let printed: Vec<_> = printed.lines().collect();
+        assert_eq!(printed, expected, "{}", machine.target);
     }
 }
 

@@ -56,7 +56,7 @@ pub struct Progress {
     pub step: Step,
 }
 
-/// One sample's result of [`Trainer::evaluate`].
+/// One sample's result of [`Trainer::evaluate`](crate::Trainer::evaluate).
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Evaluated<'a> {
     /// The sample's index in the data set.

@@ -1,10 +1,11 @@
 //! The handwritten digits that the repository ships, and a network that learns them in 16 KB of RAM.
 
-use lightlayers::dataset::PackedImages;
+use lightlayers::dataset::{Dataset, Holdout, PackedImages, Target};
 use lightlayers::optim::{Momentum, Sgd};
-use lightlayers::{Initializer, Model, Network};
+use lightlayers::{Error, Initializer, Model, Network};
 
 use crate::Course;
+use crate::int8::Camera;
 
 /// 1,797 images of 8x8 pixels in 58 KB of flash, checked while compiling.
 pub static DIGITS: PackedImages<'static> =
@@ -15,6 +16,58 @@ pub static DIGITS: PackedImages<'static> =
 
 /// Every fifth image is for testing, as in the examples.
 pub const TEST_EVERY: usize = 5;
+
+/// The images for training, or those for testing.
+#[derive(Clone, Copy, Debug)]
+pub struct Side(Holdout<PackedImages<'static>>);
+
+impl Side {
+    /// Those for training, and those for testing.
+    ///
+    /// # Errors
+    ///
+    /// None: [`TEST_EVERY`] is a distance that [`Holdout`] takes.
+    pub fn both() -> Result<[Self; 2], Error> {
+        let training = Holdout::training(DIGITS, TEST_EVERY)?;
+        let testing = Holdout::testing(DIGITS, TEST_EVERY)?;
+        Ok([training, testing].map(Self))
+    }
+}
+
+impl Dataset for Side {
+    type Error = Error;
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn read(
+        &mut self,
+        index: usize,
+        input: &mut [f32],
+        target: &mut Target<'_>,
+    ) -> Result<(), Error> {
+        self.0.read(index, input, target)
+    }
+}
+
+impl Camera for Side {
+    fn photograph(&mut self, index: usize, pixels: &mut [u8]) -> Result<usize, Error> {
+        /// From 15 grey levels to 255.
+        const STEP: u8 = 17;
+        let index = self.0.index_in_whole(index);
+        let (Some(class), Some(levels)) = (DIGITS.label(index), DIGITS.levels(index)) else {
+            return Err(Error::Index {
+                len: DIGITS.len(),
+                found: index,
+            });
+        };
+        for (pixel, level) in pixels.iter_mut().zip(levels) {
+            *pixel = STEP * level;
+        }
+        Ok(class)
+    }
+}
 
 /// The network.
 #[derive(Clone, Copy, Debug)]

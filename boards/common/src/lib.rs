@@ -9,6 +9,7 @@
 mod clock;
 pub mod digits;
 pub mod enlarge;
+pub mod int8;
 mod learn;
 pub mod memory;
 pub mod personal;

@@ -192,3 +192,23 @@ fn the_last_block_learns() {
 fn all_layers_learn() {
     learns(&ALL);
 }
+
+#[test]
+fn integers_answer_before_it_learns() {
+    // As long as the head's learner needs them.
+    let mut memory = Buffer::of::<3>();
+    let mut demo = Demo {
+        buffers: memory.buffers(),
+        led: Lit(0),
+        clock: Ticks(0),
+    };
+    let before = demo.before().expect("lengths");
+    let integers = demo.integers(&before).expect("lengths");
+    // What the board prints, of 359 images.
+    assert_eq!(before.accuracy, 340.0 / 359.0);
+    assert_eq!(integers.accuracy, 339.0 / 359.0);
+    assert_eq!((integers.int8.inference, integers.f32.inference), (10, 10));
+    // The sizes that 05_quantize prints of integers, and an image; of `f32` with the statistics of batch normalization, which it folds.
+    assert_eq!(integers.int8.ram, 7_032 + 784 + 10_064);
+    assert_eq!(integers.f32.ram, 24_540 + 4 * 784 + 34_496);
+}

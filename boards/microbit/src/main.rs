@@ -8,13 +8,12 @@
 use core::convert::Infallible;
 use core::panic::PanicInfo;
 
-use boards_common::digits::{COURSE, DIGITS, Digits, OPTIMIZER, TEST_EVERY};
-use boards_common::{Board, Clock, Failure, Outcome, learn, memory};
+use boards_common::digits::{COURSE, Digits, OPTIMIZER, Side};
+use boards_common::{Board, Clock, Failure, int8, learn, memory};
 use cortex_m_rt::entry;
 use defmt::{error, info};
 use defmt_semihosting as _;
 use embedded_hal::delay::DelayNs;
-use lightlayers::dataset::Holdout;
 use lightlayers::optim::Momentum;
 use lightlayers::{Error, Memory, Model, Network};
 use nrf51_hal::gpio::{Level, p0};
@@ -51,17 +50,17 @@ impl DelayNs for Micros<'_> {
 
 /// What the demo must reach, checked at its end.
 const LEAST_ACCURACY: f32 = 0.94;
+const LEAST_TIMES_IN_TENTHS: u64 = 80;
 const MOST_RAM: usize = 15 * 1024;
 
 #[entry]
 fn main() -> ! {
     let stack = memory::paint_stack();
     let reached = match train() {
-        Ok(outcome) => {
+        Ok(reached) => {
             let usage = memory::usage(&stack);
-            info!("{}", outcome);
             info!("{}", usage);
-            outcome.after.accuracy() >= LEAST_ACCURACY && usage.ram() <= MOST_RAM
+            reached && usage.ram() <= MOST_RAM
         }
         Err(failure) => {
             error!("{}", failure);
@@ -71,7 +70,8 @@ fn main() -> ! {
     process::exit(if reached { 0 } else { 1 })
 }
 
-fn train() -> Result<Outcome, Failure<Error, Infallible>> {
+/// Learns in `f32`, and goes on in integers; true if both are good enough.
+fn train() -> Result<bool, Failure<Error, Infallible>> {
     let peripherals = Peripherals::take().ok_or(Error::Empty)?;
     let pins = p0::Parts::new(peripherals.GPIO);
     // The LED in the upper left lights between its row and its column.
@@ -84,26 +84,30 @@ fn train() -> Result<Outcome, Failure<Error, Infallible>> {
         clock: Micros(&timer),
     };
 
-    let mut training = Holdout::training(DIGITS, TEST_EVERY).map_err(Error::widen)?;
-    let mut testing = Holdout::testing(DIGITS, TEST_EVERY).map_err(Error::widen)?;
+    let [mut training, mut testing] = Side::both().map_err(Error::widen)?;
     let mut memory = Memory {
         weights: WEIGHTS.take(),
         gradients: GRADIENTS.take(),
         optimizer_state: VELOCITY.take(),
         workspace: WORKSPACE.take(),
     };
-    let samples = [&mut training, &mut testing];
-    learn(
+    let learned = learn(
         Digits,
         OPTIMIZER,
         &COURSE,
-        samples,
+        [&mut training, &mut testing],
         &mut memory,
         &mut board,
-        |event| {
-            info!("{}", event);
-        },
-    )
+        |event| info!("{}", event),
+    )?;
+    info!("{}", learned);
+
+    let samples = [&mut training, &mut testing];
+    let clock = &mut board.clock;
+    let integers = int8::quantize(Digits, samples, &mut memory, learned.inference, clock)?;
+    info!("{}", integers);
+    let accuracy = learned.after.accuracy().min(integers.accuracy);
+    Ok(accuracy >= LEAST_ACCURACY && integers.times_in_tenths() >= LEAST_TIMES_IN_TENTHS)
 }
 
 #[panic_handler]

@@ -94,7 +94,9 @@ fn personalize() -> Result<bool, Failure<Infallible, Infallible>> {
         clock: Counter::new(|| timer.cnt().read().bits()),
     };
 
-    info!("before: accuracy {}", demo.before()?.accuracy);
+    let before = demo.before()?;
+    info!("before: accuracy {}", before.accuracy);
+    info!("before, {}", demo.integers(&before)?);
     let head = demo.learn(&HEAD)?;
     info!("the head learns: {}", head);
     let last_block = demo.learn(&LAST_BLOCK)?;

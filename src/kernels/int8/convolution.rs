@@ -166,8 +166,10 @@ impl Convolution<'_> {
             let first = row * rows.stride;
             // Those that stay under the window.
             let stay = next - first.min(next);
-            let used = self.rows.get_mut(..count * row_len).unwrap_or_default();
-            processor::move_to_start(used, (count - stay) * row_len);
+            if stay > 0 {
+                let used = self.rows.get_mut(..count * row_len).unwrap_or_default();
+                processor::move_to_start(used, (count - stay) * row_len);
+            }
             next = next.max(first);
             while next < first + count {
                 self.widen_row(next, next - first);

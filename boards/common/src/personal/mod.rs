@@ -3,6 +3,7 @@
 //! The layers that do not learn, the base, are a network of their own whose weights stay in flash. The layers above it learn, one
 //! sample at a time. Both work in the same memory, one after the other.
 
+mod integers;
 mod networks;
 mod session;
 
@@ -19,7 +20,7 @@ use lightlayers::dataset::Holdout;
 
 use crate::digits::{DIGITS, TEST_EVERY};
 use crate::enlarge::Enlarged;
-use crate::{Clock, Failure};
+use crate::{Clock, Failure, int8};
 
 /// What came out of learning.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -72,6 +73,17 @@ impl<L: OutputPin, C: Clock> Demo<'_, L, C> {
         let mut session = HEAD.start(&mut self.buffers)?;
         let mut testing = Enlarged(Holdout::testing(DIGITS, TEST_EVERY)?);
         session.measure(&mut testing, &mut self.clock)
+    }
+
+    /// Measures the same network in 8-bit integers, beside what [`before`](Self::before) showed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Length`] if a buffer is too short.
+    pub fn integers(&mut self, before: &Measured) -> Result<int8::Outcome, Error> {
+        let mut testing = Enlarged(Holdout::testing(DIGITS, TEST_EVERY)?);
+        let Self { buffers, clock, .. } = self;
+        integers::measured(&mut testing, buffers, before.inference, clock)
     }
 
     /// Learns from some of the digits, starting with the weights from MNIST, and measures the result with others.

@@ -109,7 +109,12 @@ impl<const BLOCKS: usize> Learner<BLOCKS> {
     }
 }
 
-fn first(buffer: &mut [f32], expected: usize, kind: Buffer) -> Result<&mut [f32], Error> {
+/// The first elements of a buffer.
+pub(super) fn first(
+    buffer: &mut [f32],
+    expected: usize,
+    kind: Buffer,
+) -> Result<&mut [f32], Error> {
     let found = buffer.len();
     buffer.get_mut(..expected).ok_or(Error::Length {
         buffer: kind,
