@@ -431,6 +431,7 @@ pub(super) const fn first_difference(a: &Entry, b: &Entry, extent: Extent) -> Op
 
 /// What an entry says with a byte and those that belong to it.
 pub(super) const fn setting(entry: &Entry, at: usize) -> (&'static str, Setting) {
+    let at = at % ENTRY;
     let kind = kind(entry[KIND]);
     let byte = Setting::Number(entry[at] as u32);
     let two = Setting::Number(u16_at(entry, at & !1) as u32);
@@ -462,6 +463,7 @@ pub(super) const fn setting(entry: &Entry, at: usize) -> (&'static str, Setting)
                 "stride of rows",
                 "stride of columns",
                 "dilation",
+                "padding",
             ];
             (window[at - WINDOW], byte)
         }
@@ -507,11 +509,22 @@ const fn shape_at(bytes: &[u8], at: usize) -> Shape {
 }
 
 pub(super) const fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+    u16::from_le_bytes(bytes_at(bytes, at))
 }
 
 pub(super) const fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+    u32::from_le_bytes(bytes_at(bytes, at))
+}
+
+/// Zeros behind the end, where nobody reads: without a panic, firmware links none.
+const fn bytes_at<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    let Some((_, rest)) = bytes.split_at_checked(at) else {
+        return [0; N];
+    };
+    match rest.first_chunk() {
+        Some(found) => *found,
+        None => [0; N],
+    }
 }
 
 const fn f32_at(bytes: &[u8], at: usize) -> f32 {
