@@ -63,9 +63,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! From the host that trained it to the chip that runs it a network goes in a model [`file`](mod@file). A network that is only known at run
-//! time, in a loop over ranks or from a file, runs through a [`Plan`]. A layer of your own is a [`CustomLayer`]; samples of your own are
-//! a [`Dataset`](dataset::Dataset). A network that goes on learning keeps old ones in a [`ReplayBuffer`](dataset::ReplayBuffer).
+//! From the host that trained it to the chip that runs it a network goes in a model [`file`](mod@file). A chip that trains saves
+//! checkpoints in its flash memory with the feature `embedded-storage`: after a power cut, training goes on to the same bits. A
+//! network that is only known at run time, in a loop over ranks or from a file, runs through a [`Plan`]. A layer of your own is a
+//! [`CustomLayer`]; samples of your own are a [`Dataset`](dataset::Dataset). A network that goes on learning keeps old ones in a
+//! [`ReplayBuffer`](dataset::ReplayBuffer).
 //!
 //! # Memory
 //!
@@ -94,6 +96,7 @@
 //! | (none) | everything above: `no_std`, no allocator |
 //! | `std` | kernels pick the widest vectors of the processor at run time (`Vectors`) |
 //! | `parallel` | threads through rayon |
+//! | `embedded-storage` | checkpoints of training in flash memory that survive power cuts (`checkpoint`) |
 //! | `defmt` | `defmt::Format` on public types |
 //! | `micromath` | smaller, less accurate transcendental functions; other bits than without it |
 
@@ -105,6 +108,8 @@
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+#[cfg(feature = "embedded-storage")]
+pub mod checkpoint;
 pub mod dataset;
 mod error;
 pub mod file;

@@ -13,12 +13,14 @@
 //! - [`lower_bound`]: the memory that a network needs at the least.
 //! - [`custom`]: layers from outside the library.
 //! - [`model_file`]: model files in memory.
+//! - [`flash`]: a flash memory in which power fails and pages wear out.
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod custom;
 pub mod finite_difference;
+pub mod flash;
 pub mod golden;
 pub mod lower_bound;
 pub mod model_file;

@@ -7,6 +7,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::fmt::{self, Write};
 
+use host_tests::flash::SimulatedFlash;
+use lightlayers::checkpoint::{CheckpointStore, USER_DATA};
 use lightlayers::dataset::{
     Holdout, Mixed, PackedImages, ReplayBuffer, ReplayMemory, Sample, Selection,
 };
@@ -138,6 +140,27 @@ fn the_library_allocates_nothing() {
     ] {
         assert!(text.contains(part), "{part} in {text}");
     }
+}
+
+/// Checkpoints of a session, there and back.
+#[test]
+fn checkpoints_allocate_nothing() {
+    let mut flash = SimulatedFlash::<4, 4096>::new(16, 1);
+    let memory = Memory {
+        weights: &mut [0.5; NET.weights()],
+        gradients: &mut [0.0; NET.trainable_weights()],
+        optimizer_state: &mut [0.0; NET.optimizer_state::<Adam>()],
+        workspace: &mut [0.0; NET.training_workspace(1)],
+    };
+    let result = watched(|| {
+        let mut store = CheckpointStore::new(&mut flash, 0..65536, 2).ok()?;
+        let mut trainer =
+            Trainer::new(Digits, SoftmaxCrossEntropy::new(), Adam::new(), memory).ok()?;
+        let saved = trainer.save(&mut store, [1; USER_DATA]).ok()?;
+        let found = trainer.restore(&mut store).ok()??;
+        Some(saved == found)
+    });
+    assert_eq!(result, (Some(true), 0));
 }
 
 /// As [`the_library_allocates_nothing`], with layers of images.

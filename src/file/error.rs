@@ -21,6 +21,8 @@ impl SectionKind {
     pub const QUANTIZED_WEIGHTS: Self = Self(*b"WQI8");
     /// The state of an optimizer.
     pub const OPTIMIZER: Self = Self(*b"OPTS");
+    /// The gradients that an optimizer goes on from.
+    pub const GRADIENTS: Self = Self(*b"GRAD");
 
     pub(super) const fn is(self, other: Self) -> bool {
         u32::from_ne_bytes(self.0) == u32::from_ne_bytes(other.0)
@@ -105,7 +107,8 @@ pub enum FileError {
     },
     /// There are no weights, neither in `f32` nor quantized.
     NoWeights,
-    /// Two sections are there of which a file has one: two kinds of weights, or the state of an optimizer beside quantized ones.
+    /// Two sections are there of which a file has one: two kinds of weights, or the state of an optimizer or its gradients beside
+    /// quantized ones.
     Together {
         /// The kind of one.
         section: SectionKind,

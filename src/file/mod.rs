@@ -100,12 +100,19 @@
 mod error;
 mod reader;
 mod rebuild;
+#[cfg(feature = "embedded-storage")]
+mod stream;
 mod table;
 mod writer;
 
 pub use error::{FileError, SectionKind, Setting};
 pub use reader::{Reader, TrainingState};
 pub use writer::Writer;
+
+#[cfg(feature = "embedded-storage")]
+pub(crate) use reader::file_header;
+#[cfg(feature = "embedded-storage")]
+pub(crate) use stream::{BlockReader, Destination, TrainingDestination};
 
 use crc::{CRC_32_ISO_HDLC, Crc, NoTable};
 
@@ -114,13 +121,13 @@ use crate::quant::check_heads;
 use table::{ENTRY, Table};
 
 /// Everything in a file starts at a multiple of this many bytes.
-const BLOCK: usize = 16;
+pub(crate) const BLOCK: usize = 16;
 
 const MAGIC: [u8; 4] = *b"LLNN";
 const VERSION: u16 = 1;
 
 /// Bit by bit: a table would cost a kilobyte of flash, and a file is checked once.
-const CHECKSUM: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
+pub(crate) const CHECKSUM: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
 
 /// The bytes of a file of the network, with the state of an optimizer of as many elements, or without one.
 ///
@@ -133,7 +140,7 @@ const CHECKSUM: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
 /// assert!(file::size(&NET, Some(NET.optimizer_state::<Adam>())) <= 15 * 1024);
 /// ```
 pub const fn size(net: &Network, optimizer_state: Option<usize>) -> usize {
-    size_of(net.len(), net.weights(), optimizer_state) as usize
+    size_of(net.len(), net.weights(), optimizer_state, None) as usize
 }
 
 /// The bytes of a file of the quantized network.
@@ -145,20 +152,29 @@ pub const fn size(net: &Network, optimizer_state: Option<usize>) -> usize {
 /// assert!(3 * file::quantized_size(&NET) < file::size(&NET, None));
 /// ```
 pub const fn quantized_size(net: &Network) -> usize {
-    size_of(net.len(), net.quantized_weights(), None) as usize
+    size_of(net.len(), net.quantized_weights(), None, None) as usize
 }
 
 /// Of weights of 4 bytes each. In 64 bits, because a length that is not checked yet may be anything.
-const fn size_of(layers: usize, weights: usize, optimizer_state: Option<usize>) -> u64 {
+pub(crate) const fn size_of(
+    layers: usize,
+    weights: usize,
+    optimizer_state: Option<usize>,
+    gradients: Option<usize>,
+) -> u64 {
     const fn section(bytes: u64) -> u64 {
         BLOCK as u64 + bytes.next_multiple_of(BLOCK as u64)
     }
     let table = section((BLOCK + ENTRY * layers) as u64);
-    let without = BLOCK as u64 + table + section(4 * weights as u64);
-    match optimizer_state {
-        Some(elements) => without + section(BLOCK as u64 + 4 * elements as u64),
-        None => without,
-    }
+    let state = match optimizer_state {
+        Some(elements) => section(BLOCK as u64 + 4 * elements as u64),
+        None => 0,
+    };
+    let gradients = match gradients {
+        Some(elements) => section(4 * elements as u64),
+        None => 0,
+    };
+    BLOCK as u64 + table + section(4 * weights as u64) + state + gradients
 }
 
 /// The weights in a file, for a constant: `static WEIGHTS: [f32; NET.weights()] = file::weights(&NET, include_bytes!(...))`.

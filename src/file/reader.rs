@@ -47,6 +47,7 @@ pub struct Reader<'a> {
     weights_kind: SectionKind,
     weights: &'a [u8],
     optimizer: Option<(u32, &'a [u8])>,
+    gradients: Option<&'a [u8]>,
 }
 
 /// The state of an optimizer after some steps: with the weights, what training needs to go on.
@@ -73,24 +74,10 @@ impl<'a> Reader<'a> {
                 found: bytes.len(),
             });
         };
-        let [m0, m1, m2, m3, ..] = *header;
-        let magic = [m0, m1, m2, m3];
-        if u32::from_le_bytes(magic) != u32::from_le_bytes(MAGIC) {
-            return Err(FileError::Magic { found: magic });
-        }
-        let version = u16_at(header, 4);
-        if version != VERSION {
-            return Err(FileError::Version { found: version });
-        }
-        if u16_at(header, 6) != 0 {
-            return Err(section(
-                None,
-                "bytes 6 and 7",
-                0,
-                u16_at(header, 6) as usize,
-            ));
-        }
-        let expected = u32_at(header, 8) as usize;
+        let (expected, checksum) = match file_header(header) {
+            Ok((len, checksum)) => (len as usize, checksum),
+            Err(error) => return Err(error),
+        };
         if expected != bytes.len() {
             return Err(FileError::Length {
                 expected,
@@ -100,7 +87,7 @@ impl<'a> Reader<'a> {
         if !expected.is_multiple_of(BLOCK) {
             return Err(section(None, "a length in blocks of", BLOCK, expected));
         }
-        let (expected, found) = (u32_at(header, 12), CHECKSUM.checksum(content));
+        let (expected, found) = (checksum, CHECKSUM.checksum(content));
         if expected != found {
             return Err(FileError::Checksum { expected, found });
         }
@@ -109,7 +96,8 @@ impl<'a> Reader<'a> {
 
     const fn of_sections(content: &'a [u8]) -> Result<Self, FileError> {
         let mut sections = Sections { rest: content };
-        let (mut layers, mut weights, mut quantized, mut optimizer) = (None, None, None, None);
+        let (mut layers, mut weights, mut quantized) = (None, None, None);
+        let (mut optimizer, mut gradients) = (None, None);
         loop {
             let (kind, required, data) = match sections.next() {
                 Ok(Some(section)) => section,
@@ -124,6 +112,8 @@ impl<'a> Reader<'a> {
                 &mut quantized
             } else if kind.is(SectionKind::OPTIMIZER) {
                 &mut optimizer
+            } else if kind.is(SectionKind::GRADIENTS) {
+                &mut gradients
             } else if required {
                 return Err(FileError::Unknown { section: kind });
             } else {
@@ -170,6 +160,9 @@ impl<'a> Reader<'a> {
         if quantized.is_some() && optimizer.is_some() {
             return Err(together(SectionKind::OPTIMIZER));
         }
+        if quantized.is_some() && gradients.is_some() {
+            return Err(together(SectionKind::GRADIENTS));
+        }
         let optimizer = match optimizer {
             Some(data) => match optimizer_state(data) {
                 Ok(state) => Some(state),
@@ -183,6 +176,7 @@ impl<'a> Reader<'a> {
             weights_kind,
             weights,
             optimizer,
+            gradients,
         })
     }
 
@@ -314,6 +308,26 @@ impl<'a> Reader<'a> {
         }))
     }
 
+    /// The gradients of the last step, if the file is of this graph's network with the same layers frozen; none if it was written without.
+    ///
+    /// To go on, [`HeavyBall`](crate::optim::HeavyBall) wants them in [`Memory::gradients`](crate::Memory::gradients).
+    ///
+    /// # Errors
+    ///
+    /// As [`weights`](Self::weights), and [`FileError::Section`] if they are not as many as the weights that learn.
+    pub fn gradients(&self, graph: impl Graph) -> Result<Option<&'a [f32]>, FileError> {
+        Table::of_graph(&graph).compare(&self.head, self.entries, Extent::Training)?;
+        let Some(bytes) = self.gradients else {
+            return Ok(None);
+        };
+        let expected = size_of::<f32>() * graph.sizes().trainable;
+        if bytes.len() != expected {
+            let kind = Some(SectionKind::GRADIENTS);
+            return Err(section(kind, "bytes", expected, bytes.len()));
+        }
+        in_place(bytes).map(Some)
+    }
+
     /// The steps of training, and the elements of the optimizer's state, if the file has one.
     pub const fn optimizer(&self) -> Option<(u32, usize)> {
         match self.optimizer {
@@ -346,30 +360,54 @@ impl<'a> Sections<'a> {
         let Some((header, rest)) = self.rest.split_first_chunk::<BLOCK>() else {
             return Ok(None);
         };
-        let [k0, k1, k2, k3, ..] = *header;
-        let kind = SectionKind([k0, k1, k2, k3]);
-        let required = u32_at(header, 8);
-        if required > 1 {
-            return Err(section(
-                Some(kind),
-                "bytes 8 to 11 at most",
-                1,
-                required as usize,
-            ));
-        }
-        if u32_at(header, 12) != 0 {
-            let found = u32_at(header, 12) as usize;
-            return Err(section(Some(kind), "bytes 12 to 15", 0, found));
-        }
-        let len = u32_at(header, 4) as usize;
+        let (kind, required, len) = match section_header(header) {
+            Ok(header) => header,
+            Err(error) => return Err(error),
+        };
         let blocks = len.div_ceil(BLOCK);
         if blocks > rest.len() / BLOCK {
             return Err(section(Some(kind), "bytes", len, rest.len()));
         }
         let (data, rest) = rest.split_at(blocks * BLOCK);
         self.rest = rest;
-        Ok(Some((kind, required == 1, data.split_at(len).0)))
+        Ok(Some((kind, required, data.split_at(len).0)))
     }
+}
+
+/// The length and the checksum that the header of a file gives.
+pub(crate) const fn file_header(header: &[u8; BLOCK]) -> Result<(u32, u32), FileError> {
+    let [m0, m1, m2, m3, ..] = *header;
+    let magic = [m0, m1, m2, m3];
+    if u32::from_le_bytes(magic) != u32::from_le_bytes(MAGIC) {
+        return Err(FileError::Magic { found: magic });
+    }
+    let version = u16_at(header, 4);
+    if version != VERSION {
+        return Err(FileError::Version { found: version });
+    }
+    if u16_at(header, 6) != 0 {
+        let found = u16_at(header, 6) as usize;
+        return Err(section(None, "bytes 6 and 7", 0, found));
+    }
+    Ok((u32_at(header, 8), u32_at(header, 12)))
+}
+
+/// The kind of a section, whether a reader must know it, and its length.
+pub(super) const fn section_header(
+    header: &[u8; BLOCK],
+) -> Result<(SectionKind, bool, usize), FileError> {
+    let [k0, k1, k2, k3, ..] = *header;
+    let kind = SectionKind([k0, k1, k2, k3]);
+    let required = u32_at(header, 8);
+    if required > 1 {
+        let found = required as usize;
+        return Err(section(Some(kind), "bytes 8 to 11 at most", 1, found));
+    }
+    if u32_at(header, 12) != 0 {
+        let found = u32_at(header, 12) as usize;
+        return Err(section(Some(kind), "bytes 12 to 15", 0, found));
+    }
+    Ok((kind, required == 1, u32_at(header, 4) as usize))
 }
 
 pub(super) const fn section(
@@ -396,22 +434,32 @@ const fn together(section: SectionKind) -> FileError {
 
 /// The head and the entries of a layer table.
 const fn table(data: &[u8]) -> Result<(Head, &[Entry]), FileError> {
-    let kind = Some(SectionKind::LAYERS);
-    let Some((head, entries)) = data.split_first_chunk::<BLOCK>() else {
+    let Some((block, entries)) = data.split_first_chunk::<BLOCK>() else {
+        let kind = Some(SectionKind::LAYERS);
         return Err(section(kind, "bytes", BLOCK, data.len()));
     };
-    if head[6] > 1 {
-        return Err(section(kind, "byte 6 at most", 1, head[6] as usize));
+    let head = match table_head(block, entries.len()) {
+        Ok(head) => head,
+        Err(error) => return Err(error),
+    };
+    Ok((head, entries.as_chunks::<ENTRY>().0))
+}
+
+/// The head of a layer table, with entries of as many bytes.
+pub(super) const fn table_head(block: &[u8; BLOCK], entries: usize) -> Result<Head, FileError> {
+    let kind = Some(SectionKind::LAYERS);
+    if block[6] > 1 {
+        return Err(section(kind, "byte 6 at most", 1, block[6] as usize));
     }
-    let head = Head::read(head);
+    let head = Head::read(block);
     if head.layers == 0 || head.layers > MAX_LAYERS {
         return Err(section(kind, "layers, 1 to", MAX_LAYERS, head.layers));
     }
     let bytes = ENTRY * head.layers;
-    if entries.len() != bytes {
-        return Err(section(kind, "bytes of layers", bytes, entries.len()));
+    if entries != bytes {
+        return Err(section(kind, "bytes of layers", bytes, entries));
     }
-    Ok((head, entries.as_chunks::<ENTRY>().0))
+    Ok(head)
 }
 
 /// The steps and the buffer of an optimizer.

@@ -98,6 +98,20 @@ impl<'a> Table<'a> {
         entries: &[Entry],
         extent: Extent,
     ) -> Result<(), FileError> {
+        if let Err(error) = self.compare_input(head) {
+            return Err(error);
+        }
+        let mut i = 0;
+        while i < entries.len() {
+            if let Err(error) = self.compare_layer(i, &entries[i], extent) {
+                return Err(error);
+            }
+            i += 1;
+        }
+        self.compare_numbers(head)
+    }
+
+    pub(super) const fn compare_input(&self, head: &Head) -> Result<(), FileError> {
         if head.flat_input != self.flat_input {
             let (expected, found) = (input_kind(self.flat_input), input_kind(head.flat_input));
             return Err(differ("input", expected, found));
@@ -106,22 +120,36 @@ impl<'a> Table<'a> {
             let (expected, found) = (Setting::Shape(self.input), Setting::Shape(head.input));
             return Err(differ("input", expected, found));
         }
-        let mut i = 0;
-        while i < self.layers.len() && i < entries.len() {
-            let expected = entry(&self.layers[i]);
-            if let Some(at) = first_difference(&expected, &entries[i], extent) {
-                let (what, expected) = setting(&expected, at);
-                return Err(FileError::Differs {
-                    layer: Some((i, self.layers[i].kind().name())),
-                    what,
-                    expected,
-                    found: setting(&entries[i], at).1,
-                });
-            }
-            i += 1;
+        Ok(())
+    }
+
+    /// A layer that the network does not have differs in none; [`compare_numbers`](Self::compare_numbers) says that there are more.
+    pub(super) const fn compare_layer(
+        &self,
+        index: usize,
+        found: &Entry,
+        extent: Extent,
+    ) -> Result<(), FileError> {
+        if index >= self.layers.len() {
+            return Ok(());
         }
+        let layer = &self.layers[index];
+        let expected = entry(layer);
+        if let Some(at) = first_difference(&expected, found, extent) {
+            let (what, expected) = setting(&expected, at);
+            return Err(FileError::Differs {
+                layer: Some((index, layer.kind().name())),
+                what,
+                expected,
+                found: setting(found, at).1,
+            });
+        }
+        Ok(())
+    }
+
+    pub(super) const fn compare_numbers(&self, head: &Head) -> Result<(), FileError> {
         let numbers = [
-            ("number of layers", self.layers.len(), entries.len()),
+            ("number of layers", self.layers.len(), head.layers),
             ("number of weights", self.weights, head.weights),
             (
                 "number of moving statistics",
@@ -129,7 +157,7 @@ impl<'a> Table<'a> {
                 head.moving_statistics,
             ),
         ];
-        i = 0;
+        let mut i = 0;
         while i < numbers.len() {
             let (what, expected, found) = numbers[i];
             if expected != found {
@@ -403,6 +431,7 @@ pub(super) const fn first_difference(a: &Entry, b: &Entry, extent: Extent) -> Op
 
 /// What an entry says with a byte and those that belong to it.
 pub(super) const fn setting(entry: &Entry, at: usize) -> (&'static str, Setting) {
+    let at = at % ENTRY;
     let kind = kind(entry[KIND]);
     let byte = Setting::Number(entry[at] as u32);
     let two = Setting::Number(u16_at(entry, at & !1) as u32);
@@ -434,6 +463,7 @@ pub(super) const fn setting(entry: &Entry, at: usize) -> (&'static str, Setting)
                 "stride of rows",
                 "stride of columns",
                 "dilation",
+                "padding",
             ];
             (window[at - WINDOW], byte)
         }
@@ -479,11 +509,22 @@ const fn shape_at(bytes: &[u8], at: usize) -> Shape {
 }
 
 pub(super) const fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+    u16::from_le_bytes(bytes_at(bytes, at))
 }
 
 pub(super) const fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+    u32::from_le_bytes(bytes_at(bytes, at))
+}
+
+/// Zeros behind the end, where nobody reads: without a panic, firmware links none.
+const fn bytes_at<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    let Some((_, rest)) = bytes.split_at_checked(at) else {
+        return [0; N];
+    };
+    match rest.first_chunk() {
+        Some(found) => *found,
+        None => [0; N],
+    }
 }
 
 const fn f32_at(bytes: &[u8], at: usize) -> f32 {

@@ -37,6 +37,7 @@ pub struct Writer<'a, G> {
     /// The bits of the weights.
     weights: &'a [u32],
     state: Option<TrainingState<'a>>,
+    gradients: Option<&'a [f32]>,
     size: u32,
     checksum: u32,
 }
@@ -48,10 +49,31 @@ impl<'a, G: Graph> Writer<'a, G> {
     ///
     /// [`Error::Length`] if there are not as many weights as the network has; [`Error::OutOfRange`] if the file would have 4 GiB or more.
     pub fn new(graph: G, weights: &'a [f32]) -> Result<Self, Error> {
+        Self::of_weights(graph, weights)?.sealed()
+    }
+
+    /// A file of all that training goes on from. As [`new`](Self::new) and the calls after it, but that the checksum, which reads every
+    /// byte, is computed once.
+    #[cfg(feature = "embedded-storage")]
+    pub(crate) fn of_training(
+        graph: G,
+        weights: &'a [f32],
+        state: TrainingState<'a>,
+        gradients: Option<&'a [f32]>,
+    ) -> Result<Self, Error> {
+        let mut writer = Self::of_weights(graph, weights)?;
+        writer.add_state(state)?;
+        if let Some(gradients) = gradients {
+            writer.add_gradients(gradients)?;
+        }
+        writer.sealed()
+    }
+
+    fn of_weights(graph: G, weights: &'a [f32]) -> Result<Self, Error> {
         check_layers(&graph)?;
         Error::check_length(Buffer::Weights, graph.sizes().weights, weights.len())?;
         let weights = bytemuck::must_cast_slice(weights);
-        Self::of_words(graph, SectionKind::WEIGHTS, weights)
+        Ok(Self::of_words(graph, SectionKind::WEIGHTS, weights))
     }
 
     /// A file of a quantized network: a graph, and what [`quantize`](crate::quant::quantize) made of its weights.
@@ -95,19 +117,19 @@ impl<'a, G: Graph> Writer<'a, G> {
         if let Err(BadHead { what, range, .. }) = check_heads(graph.layers(), words) {
             return Err(Error::OutOfRange { what, range });
         }
-        Self::of_words(graph, SectionKind::QUANTIZED_WEIGHTS, words)
+        Self::of_words(graph, SectionKind::QUANTIZED_WEIGHTS, words).sealed()
     }
 
-    fn of_words(graph: G, weights_kind: SectionKind, weights: &'a [u32]) -> Result<Self, Error> {
-        let writer = Self {
+    fn of_words(graph: G, weights_kind: SectionKind, weights: &'a [u32]) -> Self {
+        Self {
             graph,
             weights_kind,
             weights,
             state: None,
+            gradients: None,
             size: 0,
             checksum: 0,
-        };
-        writer.sealed()
+        }
     }
 
     /// With the state of the optimizer, to go on with training.
@@ -117,23 +139,66 @@ impl<'a, G: Graph> Writer<'a, G> {
     /// [`Error::Length`] if the state is not some elements for each of the weights that learn; [`Error::OutOfRange`] if the weights are
     /// quantized, and as with [`new`](Self::new).
     pub fn with_state(mut self, state: TrainingState<'a>) -> Result<Self, Error> {
-        if self.weights_kind != SectionKind::WEIGHTS {
-            return Err(Error::OutOfRange {
-                what: "the state of an optimizer",
-                range: "a file whose weights are f32",
-            });
-        }
+        self.add_state(state)?;
+        self.sealed()
+    }
+
+    fn add_state(&mut self, state: TrainingState<'a>) -> Result<(), Error> {
+        self.check_learns("the state of an optimizer")?;
         let (trainable, found) = (self.graph.sizes().trainable, state.optimizer_state.len());
         let whole = found.checked_div(trainable).unwrap_or(0) * trainable;
         Error::check_length(Buffer::OptimizerState, whole, found)?;
         self.state = Some(state);
+        Ok(())
+    }
+
+    /// With the gradients of the last step, for an optimizer that keeps its momentum in them:
+    /// [`HeavyBall`](crate::optim::HeavyBall).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Length`] if they are not as many as the weights that learn; else as [`with_state`](Self::with_state).
+    pub fn with_gradients(mut self, gradients: &'a [f32]) -> Result<Self, Error> {
+        self.add_gradients(gradients)?;
         self.sealed()
+    }
+
+    fn add_gradients(&mut self, gradients: &'a [f32]) -> Result<(), Error> {
+        self.check_learns("gradients")?;
+        let trainable = self.graph.sizes().trainable;
+        Error::check_length(Buffer::Gradients, trainable, gradients.len())?;
+        self.gradients = Some(gradients);
+        Ok(())
+    }
+
+    fn check_learns(&self, what: &'static str) -> Result<(), Error> {
+        if self.weights_kind == SectionKind::WEIGHTS {
+            return Ok(());
+        }
+        Err(Error::OutOfRange {
+            what,
+            range: "a file whose weights are f32",
+        })
+    }
+
+    /// The bytes of the file.
+    #[cfg(feature = "embedded-storage")]
+    pub(crate) fn size(&self) -> u32 {
+        self.size
+    }
+
+    /// The CRC-32 in the header.
+    #[cfg(feature = "embedded-storage")]
+    pub(crate) fn checksum(&self) -> u32 {
+        self.checksum
     }
 
     /// The same with its size and its checksum.
     fn sealed(mut self) -> Result<Self, Error> {
         let state = self.state.map(|state| state.optimizer_state.len());
-        let size = size_of(self.graph.layers().len(), self.weights.len(), state);
+        let gradients = self.gradients.map(<[f32]>::len);
+        let layers = self.graph.layers().len();
+        let size = size_of(layers, self.weights.len(), state, gradients);
         self.size = u32::try_from(size).map_err(|_| Error::OutOfRange {
             what: "the size of a model file",
             range: "0..4 GiB",
@@ -177,7 +242,12 @@ impl<'a, G: Graph> Writer<'a, G> {
                 .chain(once(head))
                 .chain(numbers(bytemuck::must_cast_slice(state.optimizer_state)))
         });
-        layers.chain(weights).chain(optimizer)
+        let gradients = self.gradients.into_iter().flat_map(|gradients| {
+            let len = size_of_val(gradients);
+            once(section(SectionKind::GRADIENTS, len, false))
+                .chain(numbers(bytemuck::must_cast_slice(gradients)))
+        });
+        layers.chain(weights).chain(optimizer).chain(gradients)
     }
 }
 

@@ -40,6 +40,7 @@ impl<O: Optimizer> ClipNorm<O> {
 
 impl<O: Optimizer> Optimizer for ClipNorm<O> {
     const STATE: usize = O::STATE;
+    const KEEPS_GRADIENTS: bool = O::KEEPS_GRADIENTS;
 
     fn begin(&self, gradients: &mut [f32]) {
         self.optimizer.begin(gradients);

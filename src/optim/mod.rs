@@ -15,6 +15,9 @@ pub trait Optimizer {
     /// Elements of state for every trainable weight.
     const STATE: usize;
 
+    /// True if [`begin`](Self::begin) goes on from the gradients of the last step: then they are saved and restored with the state.
+    const KEEPS_GRADIENTS: bool = false;
+
     /// Called before the gradients of a minibatch are added to `gradients`, which hold those of the last one: sets them to 0 unless this
     /// is overridden.
     fn begin(&self, gradients: &mut [f32]) {

@@ -111,6 +111,7 @@ pub struct HeavyBall {
 
 impl Optimizer for HeavyBall {
     const STATE: usize = 0;
+    const KEEPS_GRADIENTS: bool = true;
 
     fn begin(&self, gradients: &mut [f32]) {
         for u in gradients {

@@ -1,5 +1,7 @@
 //! Training.
 
+#[cfg(feature = "embedded-storage")]
+mod checkpoint;
 mod epoch;
 mod partial;
 mod stages;

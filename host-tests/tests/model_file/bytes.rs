@@ -71,6 +71,18 @@ fn the_state_of_an_optimizer() {
     assert_eq!(section, expected);
     assert_eq!(file::size(&Xor::NET, Some(9)), found.len());
 
+    // The gradients that an optimizer goes on from are behind it.
+    let gradients = values(9, 1.0, 4);
+    let with_gradients = with_state.with_gradients(&gradients).unwrap();
+    let found: Vec<u8> = with_gradients.blocks().flatten().collect();
+    let section = &found[before.len() + section.len()..];
+    let expected = hex("47524144 24000000 00000000 00000000 | GRAD, 36 bytes, may be skipped");
+    let numbers: Vec<u8> = gradients.iter().flat_map(|g| g.to_le_bytes()).collect();
+    assert_eq!(section, [&expected[..], &numbers, &[0; 12]].concat());
+    let placed = Placed::new(&found, 0);
+    let file = Reader::new(placed.bytes()).unwrap();
+    assert_eq!(file.gradients(Xor), Ok(Some(&gradients[..])));
+
     // Stochastic gradient descent has steps alone.
     let none = TrainingState {
         steps: 5,
@@ -237,6 +249,10 @@ fn a_file_of_a_wrong_length_is_not_written() {
                 optimizer_state: &[0.0; 10],
             })
             .map(|_| ()),
+        Writer::new(&plan, &XOR_WEIGHTS)
+            .unwrap()
+            .with_gradients(&[0.0; 8])
+            .map(|_| ()),
         Writer::new(&Plan::new(&Network::features(2)), &[]).map(|_| ()),
     ];
     let texts = errors.map(|error| error.unwrap_err().to_string());
@@ -245,6 +261,7 @@ fn a_file_of_a_wrong_length_is_not_written() {
         [
             "weights: expected 9 elements, found 8",
             "optimizer state: expected 9 elements, found 10",
+            "gradients: expected 9 elements, found 8",
             "network: has no layers",
         ]
     );
