@@ -9,7 +9,7 @@ use lightlayers::metrics::Metrics;
 use lightlayers::optim::{Adam, ClipNorm, HeavyBall, Sgd};
 use lightlayers::paper::{Kind, mnist};
 use lightlayers::quant::{FakeQuantization, Quantization};
-use lightlayers::{Error, Inference, Layer, Network, Plan, Quantity, Trainer};
+use lightlayers::{Error, Inference, Layer, Model, Network, Plan, Quantity, Trainer};
 
 /// Takes a step in parts; returns how many they were, too.
 macro_rules! in_parts {
@@ -99,6 +99,54 @@ fn the_bits_are_those_of_the_whole_step() {
             );
         }
     }
+}
+
+/// Steps of either kind go on from what the other left, whether the network is a constant or planned at run time: an optimizer with more
+/// than one element of state for a weight has each layer's in one place.
+#[test]
+fn both_kinds_of_steps_keep_one_state() {
+    #[derive(Clone, Copy)]
+    struct Constant;
+
+    impl Model for Constant {
+        const NET: Network = Network::features(7).light_dense(6, 2).relu().dense(4);
+    }
+
+    let net = Constant::NET;
+    let plan = Plan::new(&net);
+    let weights = random_weights(&net, 3);
+    let mut samples = Samples::classes(&net, 12, 3);
+    let mut steps = |graph: &dyn Fn(&mut Buffers, &mut Samples)| {
+        let mut buffers = Buffers::new::<Adam>(&net, &weights, 1);
+        graph(&mut buffers, &mut samples);
+        (bits(&buffers.weights), bits(&buffers.optimizer_state))
+    };
+    macro_rules! kinds {
+        ($graph:expr, $in_parts:expr) => {
+            steps(&|buffers, samples| {
+                let loss = SoftmaxCrossEntropy::new();
+                let trainer = Trainer::new($graph, loss, Adam::new(), buffers.memory());
+                let mut trainer = trainer.expect("buffers fit");
+                for (first, in_parts) in [0, 4, 8].into_iter().zip($in_parts) {
+                    if in_parts {
+                        in_parts!(trainer, samples, first..first + 4, 0.01);
+                    } else {
+                        let step = trainer.step(samples, first..first + 4, 0.01);
+                        step.expect("finite");
+                    }
+                }
+            })
+        };
+    }
+    let whole = kinds!(Constant, [false; 3]);
+    for in_parts in [[false, true, false], [true, false, true], [true; 3]] {
+        assert!(
+            kinds!(Constant, in_parts) == whole,
+            "constant, {in_parts:?}"
+        );
+        assert!(kinds!(&plan, in_parts) == whole, "planned, {in_parts:?}");
+    }
+    assert!(kinds!(&plan, [false; 3]) == whole, "planned");
 }
 
 #[test]

@@ -31,8 +31,8 @@ pub trait Optimizer {
 
     /// Changes `weights` by one step; `step` counts from 1.
     ///
-    /// `state` holds [`STATE`](Self::STATE) elements per weight, all 0 before the first step. It is called once for every run
-    /// of weights that learn, each with its own part of the state.
+    /// `state` holds [`STATE`](Self::STATE) elements per weight, all 0 before the first step. It is called for every layer that learns,
+    /// each with its own part of the state; with at most one element per weight perhaps for several layers at once.
     ///
     /// Returns false if a new weight is not finite; that weight keeps its value.
     fn update(&self, step: Step, weights: &mut [f32], gradients: &[f32], state: &mut [f32])

@@ -175,11 +175,12 @@ impl<G: Graph, L: Loss, O: Optimizer, R: Rounding> Trainer<'_, G, L, O, R> {
     pub(super) fn finish<D>(&mut self, rate: f32, metrics: &mut Metrics) -> Result<(), Error<D>> {
         self.check(metrics)?;
         let step = self.next_step(rate);
-        let finite = if const { G::FREEZES } {
+        let finite = if const { G::FREEZES || O::STATE > 1 } {
+            // Layer by layer, as with steps in parts: each layer's elements of state are in one place.
             let layers = 0..self.graph.layers().len();
             self.update(layers, step).ok_or(Error::Plan)?
         } else {
-            // All in one run.
+            // All in one run, which is the same with at most one element of state for a weight.
             let (weights, _) = self
                 .weights
                 .split_at_mut_checked(self.gradients.len())
