@@ -1,6 +1,7 @@
 use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write};
 
 /// 256 KB, for examples in the documentation.
+#[derive(Debug)]
 pub struct Flash(Vec<u8>);
 
 impl Flash {

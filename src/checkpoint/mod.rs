@@ -58,7 +58,7 @@
 //! All that the next steps depend on: the weights, with the moving statistics of batch normalization; the state of the optimizer, and the
 //! gradients if it keeps its momentum in them; the steps so far, which Adam, a schedule and dropout count; dropout's seed. What else goes
 //! on is the user's: [`USER_DATA`] bytes have room for the number of the epoch, from which [`Epoch::shuffled`](crate::Epoch::shuffled)
-//! gets its seed, and for the sample in it.
+//! gets its seed, and for the sample in it. The samples of a [`ReplayBuffer`](crate::dataset::ReplayBuffer) are not in it.
 //!
 //! A slot holds a [model file](mod@crate::file). Where the flash memory is mapped, a [`Reader`](crate::file::Reader) reads its weights in
 //! place, at [`Checkpoint::file`]; on a host, the bytes of that range are a file that every tool for model files opens.

@@ -155,6 +155,26 @@ impl<'a, G: Graph> Writer<'a, G> {
     /// With the gradients of the last step, for an optimizer that keeps its momentum in them:
     /// [`HeavyBall`](crate::optim::HeavyBall).
     ///
+    /// ```
+    /// use lightlayers::file::{self, Aligned, Reader, Writer};
+    /// use lightlayers::{Model, Network};
+    ///
+    /// struct Sum;
+    ///
+    /// impl Model for Sum {
+    ///     const NET: Network = Network::features(2).dense(1).bias(false);
+    /// }
+    ///
+    /// let writer = Writer::new(Sum, &[1.0, 1.0])?.with_gradients(&[0.5, -0.5])?;
+    /// // A header of 16 bytes, and two numbers in a block of 16.
+    /// let mut bytes = Aligned([0; file::size(&Sum::NET, None) + 32]);
+    /// for (place, block) in bytes.0.chunks_exact_mut(16).zip(writer.blocks()) {
+    ///     place.copy_from_slice(&block);
+    /// }
+    /// assert_eq!(Reader::new(&bytes.0)?.gradients(Sum)?, Some(&[0.5, -0.5][..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::Length`] if they are not as many as the weights that learn; else as [`with_state`](Self::with_state).
