@@ -90,7 +90,11 @@ impl<E: fmt::Debug> fmt::Display for CheckpointError<E> {
                 "expected at offset {offset} what was written, found other bytes: the page is worn out"
             ),
             Self::Exhausted => {
-                write!(f, "expected a number below {}, found no other", u32::MAX)
+                write!(
+                    f,
+                    "expected a number that is free, found {} to be the newest checkpoint's: clear the slots",
+                    u32::MAX
+                )
             }
         }
     }

@@ -5,7 +5,7 @@
 //! that training would have had without a break:
 //!
 //! ```
-//! use lightlayers::checkpoint::{self, CheckpointStore, USER_DATA};
+//! use lightlayers::checkpoint::{self, CheckpointError, CheckpointStore, USER_DATA};
 //! use lightlayers::loss::SoftmaxCrossEntropy;
 //! use lightlayers::optim::Adam;
 //! use lightlayers::{Memory, Model, Network, Trainer};
@@ -20,7 +20,8 @@
 //!
 //! const NET: Network = Digits::NET;
 //!
-//! // The last 64 KB of a flash memory with pages of 4 KB and words of 4 bytes, in four slots.
+//! // The last 64 KB of the flash memory, in four slots. `Flash` is the type of the HAL's driver, `flash` the driver: here with pages of
+//! // 4 KB and words of 4 bytes.
 //! const SLOTS: u32 = 4;
 //! const _: () = assert!(checkpoint::slot_size::<Flash, Adam>(&NET) <= 64 * 1024 / SLOTS);
 //!
@@ -38,9 +39,11 @@
 //!
 //! // After every start of the chip:
 //! let mut epoch = 0;
-//! match trainer.restore(&mut store)? {
-//!     Some(checkpoint) => epoch = checkpoint.user_data[0],
-//!     None => trainer.initialize(1)?,
+//! match trainer.restore(&mut store) {
+//!     Ok(Some(checkpoint)) => epoch = checkpoint.user_data[0],
+//!     // Nothing was saved, or it is damaged, or of the network of other firmware: from the beginning.
+//!     Ok(None) | Err(CheckpointError::Damaged { .. } | CheckpointError::Other(_)) => trainer.initialize(1)?,
+//!     Err(error) => Err(error)?,
 //! }
 //! # assert_eq!(epoch, boot);
 //!
@@ -58,7 +61,8 @@
 //! All that the next steps depend on: the weights, with the moving statistics of batch normalization; the state of the optimizer, and the
 //! gradients if it keeps its momentum in them; the steps so far, which Adam, a schedule and dropout count; dropout's seed. What else goes
 //! on is the user's: [`USER_DATA`] bytes have room for the number of the epoch, from which [`Epoch::shuffled`](crate::Epoch::shuffled)
-//! gets its seed, and for the sample in it. The samples of a [`ReplayBuffer`](crate::dataset::ReplayBuffer) are not in it.
+//! gets its seed, and for the sample in it. The samples of a [`ReplayBuffer`](crate::dataset::ReplayBuffer) are not in it:
+//! after a start it fills anew, and steps that mix old samples in have other bits than without a break.
 //!
 //! A slot holds a [model file](mod@crate::file). Where the flash memory is mapped, a [`Reader`](crate::file::Reader) reads its weights in
 //! place, at [`Checkpoint::file`]; on a host, the bytes of that range are a file that every tool for model files opens.

@@ -214,10 +214,10 @@ impl<F: NorFlash> CheckpointStore<F> {
     /// [`CheckpointError::Buffer`] if a slice does not have the length that the network needs. [`CheckpointError::Other`] if the
     /// newest checkpoint is of another network or optimizer; an older one is not looked for. [`CheckpointError::Damaged`] if there are
     /// checkpoints, and none of them is whole; [`CheckpointError::Flash`] if none is, and a slot cannot be read. The next save goes on
-    /// after the first two; after the last, only if the slot can be read by then, or after [`clear`](Self::clear).
+    /// after `Other` and `Damaged`; after `Flash`, only if the slot can be read by then, or after [`clear`](Self::clear).
     ///
-    /// The slices are as they were, unless the memory gave other bytes when it was read the second time: then, and only with the last two
-    /// errors, they may hold anything: initialize them.
+    /// The slices are as they were, unless the memory gave other bytes when it was read the second time: then, and only with `Damaged`
+    /// and `Flash`, they may hold anything: initialize them.
     pub fn load(
         &mut self,
         graph: impl Graph,

@@ -45,7 +45,8 @@ impl<G: Graph, L: Loss, O: Optimizer, R: Rounding> Trainer<'_, G, L, O, R> {
     ///
     /// # Errors
     ///
-    /// As [`CheckpointStore::load`]. After [`CheckpointError::Damaged`] and [`CheckpointError::Flash`], [`initialize`](Self::initialize).
+    /// As [`CheckpointStore::load`]. After [`CheckpointError::Damaged`] and [`CheckpointError::Flash`] the weights may hold anything:
+    /// [`initialize`](Self::initialize). After the others they are as they were.
     pub fn restore<F: NorFlash>(
         &mut self,
         store: &mut CheckpointStore<F>,

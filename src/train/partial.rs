@@ -108,7 +108,8 @@ impl<T: Steps, I: ExactSizeIterator<Item = usize>> PartialStep<T, I> {
         }
     }
 
-    /// Does the next part. The metrics of the minibatch are there when the last one is done, none before.
+    /// Does the next part. The metrics of the minibatch are there when the last one is done, none before. A step that is over does no more:
+    /// it gives the same metrics again, or the same [`Error::NonFinite`].
     ///
     /// # Errors
     ///

@@ -168,7 +168,7 @@ fn numbers_that_nobody_gave() {
     assert_eq!(error, CheckpointError::Exhausted);
     assert_eq!(
         error.to_string(),
-        "checkpoint: expected a number below 4294967295, found no other"
+        "checkpoint: expected a number that is free, found 4294967295 to be the newest checkpoint's: clear the slots"
     );
     assert_eq!(load_and_compare(&mut last, &history).unwrap().steps, 2);
     last.clear().unwrap();

@@ -29,7 +29,7 @@ pub enum Selection {
     ///
     /// A class that has the most samples in a full buffer is, and stays, full. A sample of another class takes the place of a random one
     /// of the largest class, or the largest ones. A sample of a full class takes the place of a random one of its own with probability
-    /// `kept / offered`, both of that class: a reservoir of its own. Which samples of a class are kept is so random as there.
+    /// `kept / offered`, both of that class: a reservoir of its own. Which samples of a class are kept is as random as in a reservoir.
     ClassBalanced,
 }
 
@@ -133,8 +133,8 @@ impl<'m, E: Element> ReplayBuffer<'m, E> {
     /// # Errors
     ///
     /// [`Error::Length`] if there are not as many values as in every sample of the memory, [`Error::Label`] if the label is not below the
-    /// number of its classes, [`Error::NonFiniteSample`] if a value is NaN or infinite; they count the samples that were offered
-    /// before. Nothing has changed then.
+    /// number of its classes, [`Error::NonFiniteSample`] if a value is NaN or infinite; the errors' number of the sample
+    /// is that of those offered before. Nothing has changed then.
     pub fn offer(&mut self, input: &[f32], label: usize) -> Result<Option<usize>, Error> {
         let finite = input.iter().all(|value| value.is_finite());
         let scale = self.scale;
@@ -167,7 +167,7 @@ impl<'m, E: Element> ReplayBuffer<'m, E> {
         self.labels.capacity()
     }
 
-    /// How many samples were offered; it stays at the largest number.
+    /// How many samples were offered; more than `u32::MAX` are not counted.
     pub fn offered(&self) -> u32 {
         *self.offered
     }
