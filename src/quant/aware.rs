@@ -53,7 +53,8 @@ impl sealed::Rounding for Exact {
 /// Computes with the numbers that a quantized network has: weights rounded to 255 steps for each output channel, activations to their 256.
 ///
 /// Gradients pass straight through the rounding (Bengio et al., arXiv 1308.3432; Jacob et al., arXiv 1712.05877), and change weights that
-/// are not rounded. Above the end of a ReLU's range they are 0, as above that of ReLU6: the integers do not see what changes there. [`Trainer::quantization_aware`](crate::Trainer::quantization_aware) trains so.
+/// are not rounded. Above the end of a ReLU's range they are 0, as above that of ReLU6: the integers do not see what changes there.
+/// [`Trainer::quantization_aware`](crate::Trainer::quantization_aware) trains so.
 #[derive(Debug)]
 pub struct FakeQuantization<'m> {
     quantizations: &'m [Quantization],

@@ -136,13 +136,10 @@ pub(crate) const fn is_fused(layers: &[Layer], relu: &Layer) -> bool {
 
 /// The index of the ReLU that a layer does: a quantized network does not have the layer's output before it.
 pub(crate) fn fused_relu(layers: &[Layer], index: usize) -> Option<usize> {
-    let is_its =
-        |reader: &Layer| usize::from(reader.source) == index + 1 && is_fused(layers, reader);
-    let after = layers.iter().enumerate().skip(index + 1);
-    after
-        .into_iter()
-        .find(|(_, layer)| is_its(layer))
-        .map(|(relu, _)| relu)
+    let mut after = layers.iter().enumerate().skip(index + 1);
+    let relu = after
+        .find(|(_, reader)| usize::from(reader.source) == index + 1 && is_fused(layers, reader));
+    relu.map(|(relu, _)| relu)
 }
 
 const fn readers(layers: &[Layer], tensor: u8) -> usize {

@@ -7,7 +7,7 @@
 
 use core::convert::Infallible;
 
-use boards_common::digits::{COURSE, DIGITS, Digits, OPTIMIZER, TEST_EVERY};
+use boards_common::digits::{COURSE, Digits, OPTIMIZER, Side};
 use boards_common::{Board, Clock, Failure, Outcome, learn};
 use defmt::{error, info};
 use esp_backtrace as _;
@@ -16,7 +16,6 @@ use esp_hal::delay::Delay;
 use esp_hal::gpio::{Level, Output, OutputConfig};
 use esp_hal::time::Instant;
 use esp_println as _;
-use lightlayers::dataset::Holdout;
 use lightlayers::optim::Momentum;
 use lightlayers::{Error, Memory, Model, Network};
 use static_cell::ConstStaticCell;
@@ -76,8 +75,7 @@ fn train() -> Result<Outcome, Failure<Error, Infallible>> {
         clock: Micros,
     };
 
-    let mut training = Holdout::training(DIGITS, TEST_EVERY).map_err(Error::widen)?;
-    let mut testing = Holdout::testing(DIGITS, TEST_EVERY).map_err(Error::widen)?;
+    let [mut training, mut testing] = Side::both().map_err(Error::widen)?;
     let mut memory = Memory {
         weights: WEIGHTS.take(),
         gradients: GRADIENTS.take(),

@@ -7,7 +7,7 @@
 
 use core::convert::Infallible;
 
-use boards_common::digits::{COURSE, DIGITS, Digits, OPTIMIZER, TEST_EVERY};
+use boards_common::digits::{COURSE, Digits, OPTIMIZER, Side};
 use boards_common::{Board, Counter, Failure, Outcome, learn, memory};
 use cortex_m::delay::Delay;
 use cortex_m::peripheral::DWT;
@@ -16,7 +16,6 @@ use defmt::{error, info};
 use defmt_rtt as _;
 use embassy_nrf::gpio::{Level, Output, OutputDrive};
 use embassy_nrf::pac::NVMC;
-use lightlayers::dataset::Holdout;
 use lightlayers::optim::Momentum;
 use lightlayers::{Error, Memory, Model, Network};
 use panic_probe as _;
@@ -77,8 +76,7 @@ fn train() -> Result<Outcome, Failure<Error, Infallible>> {
         clock: Counter::new(DWT::cycle_count),
     };
 
-    let mut training = Holdout::training(DIGITS, TEST_EVERY).map_err(Error::widen)?;
-    let mut testing = Holdout::testing(DIGITS, TEST_EVERY).map_err(Error::widen)?;
+    let [mut training, mut testing] = Side::both().map_err(Error::widen)?;
     let mut memory = Memory {
         weights: WEIGHTS.take(),
         gradients: GRADIENTS.take(),

@@ -7,14 +7,13 @@
 
 use core::convert::Infallible;
 
-use boards_common::digits::{COURSE, DIGITS, Digits, OPTIMIZER, TEST_EVERY};
+use boards_common::digits::{COURSE, Digits, OPTIMIZER, Side};
 use boards_common::{Board, Clock, Failure, Outcome, learn, memory};
 use cortex_m_rt::entry;
 use defmt::{error, info};
 use defmt_rtt as _;
 use embassy_rp::gpio::{Level, Output};
 use embassy_time::{Delay, Instant};
-use lightlayers::dataset::Holdout;
 use lightlayers::optim::Momentum;
 use lightlayers::{Error, Memory, Model, Network};
 use panic_probe as _;
@@ -74,8 +73,7 @@ fn train() -> Result<Outcome, Failure<Error, Infallible>> {
         clock: Micros,
     };
 
-    let mut training = Holdout::training(DIGITS, TEST_EVERY).map_err(Error::widen)?;
-    let mut testing = Holdout::testing(DIGITS, TEST_EVERY).map_err(Error::widen)?;
+    let [mut training, mut testing] = Side::both().map_err(Error::widen)?;
     let mut memory = Memory {
         weights: WEIGHTS.take(),
         gradients: GRADIENTS.take(),
