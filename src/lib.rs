@@ -138,6 +138,9 @@ pub use error::{Buffer, BuildError, Error, Quantity};
 pub use infer::Inference;
 #[cfg(feature = "std")]
 pub use kernels::Vectors;
+#[cfg(feature = "parallel")]
+#[doc(hidden)]
+pub use kernels::share_work_of;
 pub use layers::{
     Border, CustomBackward, CustomForward, CustomLayer, CustomSizes, Initializer, Op, Padding,
     WindowSize,

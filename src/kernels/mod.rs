@@ -25,6 +25,8 @@ mod vector;
 #[cfg(feature = "std")]
 mod vectors;
 
+#[cfg(feature = "parallel")]
+pub use threads::share_work_of;
 #[cfg(feature = "std")]
 pub use vectors::Vectors;
 

@@ -1,12 +1,26 @@
 //! Work shared among threads, if there are any: pieces that write to parts of their own.
 
 use core::ops::Range;
+#[cfg(feature = "parallel")]
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::lanes::{Group, groups};
 
-/// Multiply-accumulates that are worth a thread's start.
+/// Multiply-accumulates, or values that take little work each, that are worth a thread's start.
 #[cfg(feature = "parallel")]
-const WORTH: usize = 1 << 16;
+static WORTH: AtomicUsize = AtomicUsize::new(1 << 16);
+
+#[cfg(feature = "parallel")]
+fn worth() -> usize {
+    WORTH.load(Ordering::Relaxed)
+}
+
+/// From now on the whole process starts a thread for `multiply_accumulates` of work, at least 1: for tests, whose networks are small.
+#[cfg(feature = "parallel")]
+#[doc(hidden)]
+pub fn share_work_of(multiply_accumulates: usize) {
+    WORTH.store(multiply_accumulates.max(1), Ordering::Relaxed);
+}
 
 /// Splits `output` into parts of whole rows of `row` elements, on as many threads as the multiply-accumulates are worth, and calls
 /// `piece` with each part and the range of its rows. The range has an end as well as a start, so that a piece takes exactly the rows
@@ -24,7 +38,7 @@ pub(crate) fn share_rows(
     {
         use rayon::prelude::*;
 
-        let worth = rows.min(multiply_accumulates / WORTH);
+        let worth = rows.min(multiply_accumulates / worth());
         // Asked for only then: rayon starts its threads, and allocates, with the first question.
         let pieces = if worth > 1 {
             rayon::current_num_threads().min(worth)
@@ -72,7 +86,7 @@ pub(crate) fn each_group_of_two(
     piece: impl Fn(Group, &mut [f32], &mut [f32]) + Sync,
 ) {
     #[cfg(feature = "parallel")]
-    if batch * multiply_accumulates > WORTH
+    if batch * multiply_accumulates > worth()
         && groups(batch).nth(1).is_some()
         && rayon::current_num_threads() > 1
     {
@@ -87,10 +101,6 @@ pub(crate) fn each_group_of_two(
     }
 }
 
-/// Values that are worth a thread's start where each of them takes little work.
-#[cfg(feature = "parallel")]
-const WORTH_VALUES: usize = 1 << 16;
-
 /// Calls `piece` with parts of two tensors that belong together, `row` elements of the one and `other_row` of the other, on as many
 /// threads as they are worth. The other one may be shorter, or empty.
 #[inline(always)]
@@ -100,8 +110,8 @@ pub(crate) fn share_pairs(
     piece: impl Fn(&mut [f32], &mut [f32]) + Sync,
 ) {
     #[cfg(feature = "parallel")]
-    if values.len() > 2 * WORTH_VALUES && rayon::current_num_threads() > 1 {
-        let threads = rayon::current_num_threads().min(values.len() / WORTH_VALUES);
+    if values.len() > 2 * worth() && rayon::current_num_threads() > 1 {
+        let threads = rayon::current_num_threads().min(values.len() / worth());
         let rows_each = values.len().div_ceil(row.max(1)).div_ceil(threads);
         let parts = (0..threads).map(|_| ((), rows_each * row, rows_each * other_row));
         return spawn_pairs(values, other, parts, |(), values, other| {
