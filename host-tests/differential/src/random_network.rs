@@ -1,8 +1,6 @@
 //! Random networks of all layers and settings, from a seed or from the bytes of a fuzzer.
 
-use lightlayers::{
-    Border, BuildError, Initializer, Network, Op, Padding, Rng, Shape, WindowSize,
-};
+use lightlayers::{Border, BuildError, Initializer, Network, Op, Padding, Rng, Shape, WindowSize};
 
 /// Where choices come from.
 #[derive(Clone, Debug)]
