@@ -63,7 +63,7 @@ pub enum BuildError {
         what: &'static str,
         /// The largest that fits.
         most: usize,
-        /// What was asked for.
+        /// What was asked for; `usize::MAX` if it is more than a `usize` counts.
         found: usize,
     },
     /// The network has its largest number of layers already.
@@ -141,7 +141,11 @@ impl BuildError {
                 .text(layer)
                 .text(": ")
                 .text(what)
-                .text(" is ")
+                .text(if found == usize::MAX {
+                    " is at least "
+                } else {
+                    " is "
+                })
                 .number(found)
                 .text(", expected at most ")
                 .number(most),

@@ -280,7 +280,7 @@ fn layers_that_do_not_fit() {
         ),
         (
             vector.try_push(Op::Dense { units: 65_535 }),
-            "dense: the network's number of weights is 4294901760, expected at most 1073741823",
+            "dense: the network's number of weights is 4294901760, expected at most 268435456",
         ),
     ];
     for (result, text) in cases {

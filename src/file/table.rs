@@ -283,7 +283,6 @@ pub(super) struct Request {
     pub(super) bias: bool,
     pub(super) source: usize,
     pub(super) second: usize,
-    pub(super) output: Shape,
     pub(super) frozen: bool,
     pub(super) initializer: Initializer,
     pub(super) l2: f32,
@@ -357,7 +356,6 @@ pub(super) const fn request(entry: &Entry) -> Option<Request> {
         bias: entry[BIAS] != 0,
         source: entry[SOURCE] as usize,
         second: entry[SECOND] as usize,
-        output,
         frozen: entry[FROZEN] != 0,
         initializer: match entry[INITIALIZER] {
             1 => Initializer::HeNormal,

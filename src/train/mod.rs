@@ -38,9 +38,9 @@ pub struct Memory<'m> {
 }
 
 impl Network {
-    /// The elements of state of an optimizer.
+    /// The elements of state of an optimizer. `usize::MAX`, which no buffer has, if they are more than a `usize` counts.
     pub const fn optimizer_state<O: Optimizer>(&self) -> usize {
-        O::STATE * self.trainable_weights()
+        O::STATE.saturating_mul(self.trainable_weights())
     }
 
     /// Fills the weights with the starting values of each layer's initializer, a function of the network and the seed, and the moving
@@ -145,7 +145,7 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
         Error::check_length(Buffer::Gradients, sizes.trainable, memory.gradients.len())?;
         Error::check_length(
             Buffer::OptimizerState,
-            O::STATE * sizes.trainable,
+            O::STATE.saturating_mul(sizes.trainable),
             memory.optimizer_state.len(),
         )?;
         Ok(Self {

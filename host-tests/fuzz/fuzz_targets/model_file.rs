@@ -21,7 +21,7 @@ const CAPACITY: usize = 8 * 1024;
 
 /// Networks that need more elements are not run, to run many.
 const MOST_ELEMENTS: usize = 1 << 16;
-const MOST_MULTIPLY_ACCUMULATES: usize = 1 << 22;
+const MOST_MULTIPLY_ACCUMULATES: u64 = 1 << 22;
 
 /// The network of a firmware that reads the file.
 #[derive(Clone, Copy)]

@@ -8,7 +8,7 @@ use lightlayers::file::{FileError, Reader, SectionKind, TrainingState, Writer};
 use lightlayers::loss::MeanSquaredError;
 use lightlayers::optim::{Momentum, Sgd};
 use lightlayers::quant::Int8Inference;
-use lightlayers::{BuildError, Error, Model, Network, Plan, Rng, Trainer};
+use lightlayers::{BuildError, Error, MAX_ELEMENTS, Model, Network, Plan, Rng, Trainer};
 
 use crate::{XOR_WEIGHTS, Xor};
 
@@ -355,23 +355,40 @@ fn sizes_that_no_target_has() {
         bytes[ENTRIES + 4..ENTRIES + 10].copy_from_slice(&huge);
         bytes[ENTRIES + 10..ENTRIES + 18].copy_from_slice(&[0xff, 0xff, 0xff, 0xff, 1, 1, 1, 1]);
     });
-    assert_eq!(error, FileError::TooLarge { layer: 0 });
+    let too_large = |what, found: u64| BuildError::TooLarge {
+        layer: "input",
+        what,
+        most: MAX_ELEMENTS,
+        found: usize::try_from(found).unwrap_or(usize::MAX),
+    };
+    let expected = too_large("the number of values", 65_535_u64.pow(3));
     assert_eq!(
-        error.to_string(),
-        "model file: layer 0: expected sizes that this target can address"
+        error,
+        FileError::Build {
+            layer: 0,
+            error: expected
+        }
     );
 }
 
 /// Sizes that only the quantized network has: the rows that a window with wide gaps reaches over.
 #[test]
 fn scratch_that_no_target_has() {
-    let gaps = |kernel| Network::input(1, 1, 65_535).conv2d(1, kernel).dilation(255);
-    let network = |net: &Network| {
-        let file = written(net, &random_weights(net, 1));
-        Reader::new(file.bytes()).unwrap().network().map(|_| ())
+    let net = Network::input(1, 1, 65_535).conv2d(1, 1).dilation(255);
+    let mut file = written(&net, &random_weights(&net, 1));
+    let network = |file: &Placed| Reader::new(file.bytes()).unwrap().network().map(|_| ());
+    assert_eq!(network(&file), Ok(()));
+    // A window of 2 x 2 elements reaches over 256 rows of 256 columns.
+    file.bytes_mut()[ENTRIES + 12..ENTRIES + 14].fill(2);
+    // More weights than are in the file, but the layer is refused before they are counted.
+    seal(file.bytes_mut());
+    let error = BuildError::TooLarge {
+        layer: "conv2d",
+        what: "the network's workspace for int8 inference",
+        most: MAX_ELEMENTS,
+        found: 256 * 256 * 65_535 / 2 + 1,
     };
-    assert_eq!(network(&gaps(1)), Ok(()));
-    assert_eq!(network(&gaps(2)), Err(FileError::TooLarge { layer: 0 }));
+    assert_eq!(network(&file), Err(FileError::Build { layer: 0, error }));
 }
 
 /// A file of relus over two values whose layers read these tensors; additions read two.

@@ -50,13 +50,18 @@ impl Geometry {
 
     /// The columns of a widened row: all that windows reach over.
     const fn row_len(&self) -> usize {
+        self.row_values() as usize
+    }
+
+    /// The same for a geometry that is not checked yet, whose rows may have any length.
+    const fn row_values(&self) -> u64 {
         let columns = self.window.columns;
         let reach =
             (columns.output - 1) * columns.stride + (columns.kernel - 1) * columns.dilation + 1;
         // The last pair of a narrow window may reach over the end.
         let slack = if self.is_narrow() { 3 } else { 0 };
         // Rows start at pairs of words.
-        (reach * self.channels + slack).next_multiple_of(4)
+        (reach as u64 * self.channels as u64 + slack).next_multiple_of(4)
     }
 
     /// The rows that windows reach over.
@@ -64,9 +69,9 @@ impl Geometry {
         (self.window.rows.kernel - 1) * self.window.rows.dilation + 1
     }
 
-    /// Bytes.
-    pub(crate) const fn scratch(&self) -> usize {
-        self.rows() * self.row_len() * size_of::<i16>()
+    /// Bytes; in 64 bits, because they are asked for before the layer is checked.
+    pub(crate) const fn scratch(&self) -> u64 {
+        self.rows() as u64 * self.row_values() * size_of::<i16>() as u64
     }
 }
 
