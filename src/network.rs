@@ -816,11 +816,28 @@ impl Network {
     /// A layer of your own; see [`CustomLayer`].
     #[track_caller]
     pub const fn custom(self, layer: &'static dyn CustomLayer, sizes: CustomSizes) -> Self {
-        let op = Op::Custom {
-            layer,
-            saved: sizes.saved,
-        };
-        build!(self.push(op, sizes.output, sizes.weights, self.len, 0))
+        build!(self.try_custom(layer, sizes))
+    }
+
+    /// As [`custom`](Self::custom), for sizes that are not known to be good.
+    pub const fn try_custom(
+        self,
+        layer: &'static dyn CustomLayer,
+        sizes: CustomSizes,
+    ) -> Result<Self, BuildError> {
+        let CustomSizes {
+            output,
+            weights,
+            saved,
+        } = sizes;
+        if output.values() == 0 {
+            return Err(BuildError::Zero {
+                layer: "custom",
+                what: "the number of its outputs",
+            });
+        }
+        let op = Op::Custom { layer, saved };
+        self.push(op, output, weights, self.len, 0)
     }
 
     /// Whether the last layer adds a bias (it does unless it is told otherwise).

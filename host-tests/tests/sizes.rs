@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use host_tests::session::{Samples, random_weights, values};
+use host_tests::session::{Samples, message, random_weights, values};
 use lightlayers::dataset::PackedImages;
 use lightlayers::file;
 use lightlayers::loss::MeanSquaredError;
 use lightlayers::optim::{Adam, HeavyBall, Sgd};
 use lightlayers::{
-    Border, BuildError, Error, Layer, MAX_ELEMENTS, Memory, Network, Op, Padding, Plan, Rng, Shape,
-    Trainer, WindowSize,
+    Border, BuildError, CustomBackward, CustomForward, CustomLayer, CustomSizes, Error, Layer,
+    MAX_ELEMENTS, Memory, Network, Op, Padding, Plan, Rng, Shape, Trainer, WindowSize,
 };
 
 /// The error of a network that is refused, with the number that was found where `usize` holds it.
@@ -297,6 +297,67 @@ fn packed_images_that_wrap() {
     for images in [0, 1, u32::MAX] {
         assert_eq!(packed(images), Err(expected));
     }
+}
+
+/// A custom layer that does nothing.
+#[derive(Debug)]
+struct Nothing;
+
+impl CustomLayer for Nothing {
+    fn name(&self) -> &'static str {
+        "nothing"
+    }
+    fn forward(&self, pass: CustomForward<'_>) {
+        pass.output.fill(0.0);
+    }
+    fn backward_input(&self, _: CustomBackward<'_>, gradient: &mut [f32]) {
+        gradient.fill(0.0);
+    }
+}
+
+#[test]
+fn custom_layers_of_any_size() {
+    let custom = |output| {
+        let sizes = CustomSizes {
+            output,
+            weights: u16::MAX,
+            saved: u16::MAX,
+        };
+        move || Network::input(4, 4, 2).custom(&Nothing, sizes)
+    };
+    let empty = "custom: the number of its outputs is 0, expected at least 1";
+    for (height, width, channels) in [(0, 0, 0), (0, 4, 4), (4, 0, 4), (4, 4, 0)] {
+        let output = Shape::image(height, width, channels);
+        assert_eq!(panic_of(custom(output)), empty, "{output}");
+        let sizes = CustomSizes {
+            output,
+            weights: 0,
+            saved: 0,
+        };
+        let refused = Network::input(4, 4, 2).try_custom(&Nothing, sizes).err();
+        let expected = BuildError::Zero {
+            layer: "custom",
+            what: OUTPUTS,
+        };
+        assert_eq!(refused, Some(expected));
+        assert_eq!(
+            message(&Error::<std::convert::Infallible>::Build(expected)),
+            empty
+        );
+    }
+    for output in [
+        Shape::image(65_535, 65_535, 65_535),
+        Shape::image(32_768, 32_768, 4),
+    ] {
+        let text = panic_of(custom(output));
+        assert!(
+            text.starts_with("custom: the number of its outputs is "),
+            "{text}"
+        );
+    }
+    let net = custom(Shape::flat(u16::MAX))();
+    assert_eq!(net.weights(), 65_535);
+    assert_eq!(net.inference_workspace(), 2 * 65_535);
 }
 
 /// Groups of 16 images lie side by side; from 128 x 128 on, the places in a group times its values
