@@ -117,6 +117,33 @@ impl Layer {
         self
     }
 
+    /// Everything that the layer is, where it reads and what it is made of, is the same: a new field does not compile until it is
+    /// compared here.
+    const fn same(&self, other: &Self) -> bool {
+        let Self {
+            op,
+            input,
+            output,
+            weights_start,
+            weights_len,
+            l2,
+            flags,
+            kernel_initializer,
+            source,
+            second,
+        } = self;
+        op.same(&other.op)
+            && input.same(other.input)
+            && output.same(other.output)
+            && *weights_start == other.weights_start
+            && *weights_len == other.weights_len
+            && l2.to_bits() == other.l2.to_bits()
+            && *flags == other.flags
+            && *kernel_initializer as u8 == other.kernel_initializer as u8
+            && *source == other.source
+            && *second == other.second
+    }
+
     /// Its input is a vector, not an image: its samples lie one after another.
     pub(crate) const fn has_flat_input(&self) -> bool {
         self.has(FLAT_INPUT)
@@ -689,13 +716,7 @@ impl Network {
             && self.flat_input == other.flat_input;
         let mut i = 0;
         while same && i < self.len {
-            let (a, b) = (&self.layers[i], &other.layers[i]);
-            same = a.kind() as u8 == b.kind() as u8
-                && a.output.same(b.output)
-                && a.weights_len == b.weights_len
-                && a.source == b.source
-                && a.second == b.second
-                && a.flags == b.flags;
+            same = self.layers[i].same(&other.layers[i]);
             i += 1;
         }
         same

@@ -188,6 +188,73 @@ impl Op {
 }
 
 impl Op {
+    /// The same layer with the same settings: a new one does not compile until it is compared here. Two custom layers of the same sizes
+    /// are taken for one, since constants cannot compare addresses.
+    pub(crate) const fn same(&self, other: &Self) -> bool {
+        const fn equal(a: f32, b: f32) -> bool {
+            a.to_bits() == b.to_bits()
+        }
+        let other = *other;
+        match *self {
+            Self::Dense { units } => matches!(other, Self::Dense { units: u } if u == units),
+            Self::LightDense { units, rank } => {
+                matches!(other, Self::LightDense { units: u, rank: r } if u == units && r == rank)
+            }
+            Self::LeakyRelu { slope } => {
+                matches!(other, Self::LeakyRelu { slope: s } if equal(s, slope))
+            }
+            Self::Dropout { rate } => matches!(other, Self::Dropout { rate: r } if equal(r, rate)),
+            Self::Conv2d { filters, window } => {
+                matches!(other, Self::Conv2d { filters: f, window: w } if f == filters && w.same(window))
+            }
+            Self::LightConv2d {
+                filters,
+                rank,
+                window,
+            } => {
+                matches!(other, Self::LightConv2d { filters: f, rank: r, window: w }
+                    if f == filters && r == rank && w.same(window))
+            }
+            Self::DepthwiseConv2d { multiplier, window } => {
+                matches!(other, Self::DepthwiseConv2d { multiplier: m, window: w }
+                    if m == multiplier && w.same(window))
+            }
+            Self::SeparableConv2d {
+                filters,
+                multiplier,
+                window,
+            } => {
+                matches!(other, Self::SeparableConv2d { filters: f, multiplier: m, window: w }
+                    if f == filters && m == multiplier && w.same(window))
+            }
+            Self::BatchNorm { momentum, epsilon } => {
+                matches!(other, Self::BatchNorm { momentum: m, epsilon: e }
+                    if equal(m, momentum) && equal(e, epsilon))
+            }
+            Self::MaxPool2d { window } => {
+                matches!(other, Self::MaxPool2d { window: w } if w.same(window))
+            }
+            Self::AveragePool2d { window } => {
+                matches!(other, Self::AveragePool2d { window: w } if w.same(window))
+            }
+            Self::ZeroPadding2d { border } => {
+                matches!(other, Self::ZeroPadding2d { border: b } if b.same(border))
+            }
+            Self::Custom { layer: _, saved } => {
+                matches!(other, Self::Custom { layer: _, saved: s } if s == saved)
+            }
+            Self::Relu
+            | Self::Relu6
+            | Self::Sigmoid
+            | Self::Tanh
+            | Self::Softmax
+            | Self::Flatten
+            | Self::GlobalAveragePool
+            | Self::GlobalMaxPool
+            | Self::Add => self.kind() as u8 == other.kind() as u8,
+        }
+    }
+
     /// The output may lie where the input lay.
     pub(crate) const fn is_in_place(&self) -> bool {
         matches!(
