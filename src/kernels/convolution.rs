@@ -47,9 +47,23 @@ impl Finish {
 }
 
 impl Forward<'_> {
+    /// In debug builds, refuses tensors that do not have exactly their length.
+    fn check(&self, lanes: usize) {
+        debug_assert_eq!(
+            [self.x.len(), self.y.len(), self.w.len()],
+            [
+                self.window.input_pixels() * self.channels * lanes,
+                self.window.output_pixels() * self.filters * lanes,
+                self.window.taps() * self.channels * self.filters,
+            ]
+        );
+        debug_assert!(self.bias.is_empty() || self.bias.len() == self.filters);
+    }
+
     /// Works on a group of `lanes` samples.
     #[inline(always)]
     pub(crate) fn run_on(self, lanes: usize) {
+        self.check(lanes);
         #[cfg(feature = "std")]
         if lanes == 1
             && let Some(level) = super::vectors::level()
@@ -114,6 +128,14 @@ pub(crate) struct InputGradient<'a> {
 impl Kernel for InputGradient<'_> {
     #[inline(always)]
     fn run<V: Lanes>(self, token: V::Token) {
+        debug_assert_eq!(
+            [self.dy.len(), self.dx.len(), self.w.len()],
+            [
+                self.window.output_pixels() * self.filters * V::COUNT,
+                self.window.input_pixels() * self.channels * V::COUNT,
+                self.window.taps() * self.channels * self.filters,
+            ]
+        );
         let Self {
             window,
             channels,
@@ -405,6 +427,14 @@ pub(crate) struct WeightGradient<'a> {
 impl Kernel for WeightGradient<'_> {
     #[inline(always)]
     fn run<V: Lanes>(mut self, token: V::Token) {
+        debug_assert_eq!(
+            [self.x.len(), self.dy.len()],
+            [
+                self.window.input_pixels() * self.channels * V::COUNT,
+                self.window.output_pixels() * self.filters * V::COUNT,
+            ]
+        );
+        debug_assert!(self.dw.len().is_multiple_of(self.filters));
         let dw = core::mem::take(&mut self.dw);
         let filters = self.filters.max(1);
         // The weights of one row of the kernel are worked on together: the same gradients belong to all of them.
@@ -596,6 +626,14 @@ impl Kernel for DepthwiseForward<'_> {
     fn run<V: Lanes>(self, token: V::Token) {
         let Window { rows, columns } = self.window;
         let filters = self.channels * self.multiplier;
+        debug_assert_eq!(
+            [self.x.len(), self.y.len(), self.w.len()],
+            [
+                self.window.input_pixels() * self.channels * V::COUNT,
+                self.window.output_pixels() * filters * V::COUNT,
+                self.window.taps() * filters,
+            ]
+        );
         for (pixel, y) in self
             .y
             .chunks_exact_mut((filters * V::COUNT).max(1))
@@ -642,6 +680,14 @@ impl Kernel for DepthwiseInputGradient<'_> {
     fn run<V: Lanes>(self, token: V::Token) {
         let Window { rows, columns } = self.window;
         let filters = self.channels * self.multiplier;
+        debug_assert_eq!(
+            [self.dx.len(), self.dy.len(), self.w.len()],
+            [
+                self.window.input_pixels() * self.channels * V::COUNT,
+                self.window.output_pixels() * filters * V::COUNT,
+                self.window.taps() * filters,
+            ]
+        );
         for (pixel, dx) in self
             .dx
             .chunks_exact_mut((self.channels * V::COUNT).max(1))
@@ -689,6 +735,14 @@ impl Kernel for DepthwiseWeightGradient<'_> {
     fn run<V: Lanes>(self, token: V::Token) {
         let Window { rows, columns } = self.window;
         let filters = self.channels * self.multiplier;
+        debug_assert_eq!(
+            [self.x.len(), self.dy.len(), self.dw.len()],
+            [
+                self.window.input_pixels() * self.channels * V::COUNT,
+                self.window.output_pixels() * filters * V::COUNT,
+                self.window.taps() * filters,
+            ]
+        );
         let axis_pairs = |axis: Axis, tap: usize| {
             axis.outputs_of(tap)
                 .filter_map(move |output| Some((output, axis.input_at(output, tap)?)))

@@ -13,6 +13,8 @@ pub(crate) fn multiply(
     (inputs, outputs): (usize, usize),
     y: &mut [f32],
 ) {
+    debug_assert!(bias.is_empty() || bias.len() == outputs);
+    check((x, y), w.len(), (inputs, outputs));
     #[cfg(feature = "std")]
     if let Some(level) = super::vectors::level() {
         return super::vector::multiply(level, x, w, bias, (inputs, outputs), y);
@@ -35,6 +37,14 @@ pub(crate) fn multiply(
             }
         }
     }
+}
+
+/// In debug builds, refuses tensors that do not have exactly their length: whole rows, as many of `x` as of `y`, and all weights.
+#[inline(always)]
+fn check((x, y): (&[f32], &[f32]), weights: usize, (inputs, outputs): (usize, usize)) {
+    debug_assert_eq!(weights, inputs * outputs, "[inputs, outputs]");
+    debug_assert_eq!(x.len() * outputs, y.len() * inputs, "rows of x and y");
+    debug_assert!(x.len().is_multiple_of(inputs), "whole rows");
 }
 
 #[inline(always)]
@@ -67,6 +77,7 @@ pub(crate) fn multiply_transposed(
     (inputs, outputs): (usize, usize),
     dx: &mut [f32],
 ) {
+    check((dx, dy), w.len(), (inputs, outputs));
     #[cfg(feature = "std")]
     if let Some(level) = super::vectors::level() {
         return super::vector::multiply_transposed(level, dy, w, (inputs, outputs), dx);
@@ -95,8 +106,12 @@ pub(crate) fn accumulate_outer(
     dw: &mut [f32],
 ) {
     if dw.len() < inputs * outputs {
+        debug_assert!(dw.is_empty());
         return;
     }
+    let dbias = dw.len() - inputs * outputs;
+    debug_assert!(dbias == 0 || dbias == outputs);
+    check((x, dy), dw.len() - dbias, (inputs, outputs));
     #[cfg(feature = "std")]
     if let Some(level) = super::vectors::level() {
         return super::vector::accumulate_outer(level, x, dy, (inputs, outputs), dw);

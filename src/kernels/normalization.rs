@@ -104,6 +104,11 @@ fn sum_pixels<V: Lanes, K: Copy, const T: usize>(
     constants: impl Fn(usize) -> K + Copy,
     term: impl Fn(K, [V; T]) -> V + Copy,
 ) {
+    debug_assert!(first + sum.len() <= channels);
+    for tensor in tensors {
+        debug_assert!(tensor.len() == tensors[0].len());
+        debug_assert!(tensor.len().is_multiple_of(channels * V::COUNT));
+    }
     let mut start = 0;
     while start < sum.len() {
         let (_, rest) = sum.split_at_mut(start);
@@ -165,6 +170,7 @@ pub(crate) struct Normalize<'a> {
 impl Kernel for Normalize<'_> {
     #[inline(always)]
     fn run<V: Lanes>(self, token: V::Token) {
+        debug_assert_eq!([self.scale.len(), self.shift.len()], [self.mean.len(); 2]);
         let lanes = if self.single { 1 } else { V::COUNT };
         let constant = |values: &[f32], at: usize| {
             if self.single {
@@ -199,6 +205,11 @@ pub(crate) struct NormalizeBackward<'a> {
 impl Kernel for NormalizeBackward<'_> {
     #[inline(always)]
     fn run<V: Lanes>(self, token: V::Token) {
+        debug_assert_eq!(self.x.len(), self.gradient.len());
+        debug_assert_eq!(
+            [self.mean_gradient.len(), self.slope.len(), self.scale.len()],
+            [self.mean.len(); 3]
+        );
         let pixel = (self.mean.len() * V::COUNT).max(1);
         let mut pixels = self.x.chunks_exact(pixel);
         for gradient in self.gradient.chunks_exact_mut(pixel) {
@@ -230,6 +241,11 @@ pub(crate) struct ScaleChannels<'a> {
 impl Kernel for ScaleChannels<'_> {
     #[inline(always)]
     fn run<V: Lanes>(self, token: V::Token) {
+        debug_assert!(
+            self.gradient
+                .len()
+                .is_multiple_of(self.scale.len() * V::COUNT)
+        );
         let pixel = (self.scale.len() * V::COUNT).max(1);
         for gradient in self.gradient.chunks_exact_mut(pixel) {
             for (gradient, scale) in gradient.chunks_exact_mut(V::COUNT).zip(self.scale) {

@@ -18,6 +18,13 @@ const TOGETHER: usize = 4;
 impl Kernel for MaxForward<'_> {
     #[inline(always)]
     fn run<V: Lanes>(mut self, token: V::Token) {
+        debug_assert_eq!(
+            [self.x.len(), self.y.len()],
+            [
+                self.window.input_pixels() * self.channels * V::COUNT,
+                self.window.output_pixels() * self.channels * V::COUNT,
+            ]
+        );
         let columns = self.window.columns.output.max(1);
         let pixel = (self.channels * V::COUNT).max(1);
         let mut rest = core::mem::take(&mut self.y);
@@ -96,6 +103,13 @@ pub(crate) struct MaxBackward<'a> {
 impl Kernel for MaxBackward<'_> {
     #[inline(always)]
     fn run<V: Lanes>(self, token: V::Token) {
+        debug_assert_eq!(
+            [self.dx.len(), self.dy.len()],
+            [
+                self.window.input_pixels() * self.channels * V::COUNT,
+                self.window.output_pixels() * self.channels * V::COUNT,
+            ]
+        );
         let columns = self.window.columns.output.max(1);
         let pixel = (self.channels * V::COUNT).max(1);
         self.dx.fill(0.0);
@@ -189,6 +203,13 @@ fn under(
 impl Kernel for AverageForward<'_> {
     #[inline(always)]
     fn run<V: Lanes>(self, token: V::Token) {
+        debug_assert_eq!(
+            [self.x.len(), self.y.len()],
+            [
+                self.window.input_pixels() * self.channels * V::COUNT,
+                self.window.output_pixels() * self.channels * V::COUNT,
+            ]
+        );
         let columns = self.window.columns.output.max(1);
         let pixel = (self.channels * V::COUNT).max(1);
         for (at, y) in self.y.chunks_exact_mut(pixel).enumerate() {
@@ -218,6 +239,13 @@ pub(crate) struct AverageBackward<'a> {
 impl Kernel for AverageBackward<'_> {
     #[inline(always)]
     fn run<V: Lanes>(self, token: V::Token) {
+        debug_assert_eq!(
+            [self.dx.len(), self.dy.len()],
+            [
+                self.window.input_pixels() * self.channels * V::COUNT,
+                self.window.output_pixels() * self.channels * V::COUNT,
+            ]
+        );
         let columns = self.window.columns.output.max(1);
         let pixel = (self.channels * V::COUNT).max(1);
         self.dx.fill(0.0);
@@ -272,6 +300,10 @@ fn load_apart<V: Lanes>(token: V::Token, y: &[f32], channels: usize, channel: us
 impl Kernel for GlobalAverageForward<'_> {
     #[inline(always)]
     fn run<V: Lanes>(self, token: V::Token) {
+        debug_assert_eq!(
+            [self.x.len(), self.y.len()],
+            [self.pixels * self.channels, self.channels].map(|len| len * V::COUNT)
+        );
         let share = V::splat(token, 1.0 / self.pixels.max(1) as f32);
         for channel in 0..self.channels {
             let mut sum = V::splat(token, 0.0);
@@ -297,6 +329,10 @@ pub(crate) struct GlobalAverageBackward<'a> {
 impl Kernel for GlobalAverageBackward<'_> {
     #[inline(always)]
     fn run<V: Lanes>(self, token: V::Token) {
+        debug_assert_eq!(
+            [self.dx.len(), self.dy.len()],
+            [self.pixels * self.channels, self.channels].map(|len| len * V::COUNT)
+        );
         let share = V::splat(token, 1.0 / self.pixels.max(1) as f32);
         for channel in 0..self.channels {
             let dy = load_apart::<V>(token, self.dy, self.channels, channel).multiply(share);
@@ -322,6 +358,8 @@ pub(crate) struct GlobalMaxForward<'a> {
 impl Kernel for GlobalMaxForward<'_> {
     #[inline(always)]
     fn run<V: Lanes>(self, token: V::Token) {
+        debug_assert_eq!(self.y.len(), self.channels * V::COUNT);
+        debug_assert!(self.x.len().is_multiple_of(self.channels * V::COUNT));
         for channel in 0..self.channels {
             let mut best = V::splat(token, f32::NEG_INFINITY);
             let mut place = V::splat(token, 0.0);
@@ -352,6 +390,8 @@ pub(crate) struct GlobalMaxBackward<'a> {
 impl Kernel for GlobalMaxBackward<'_> {
     #[inline(always)]
     fn run<V: Lanes>(self, _: V::Token) {
+        debug_assert_eq!(self.dy.len(), self.channels * V::COUNT);
+        debug_assert!(self.dx.len().is_multiple_of(self.channels * V::COUNT));
         self.dx.fill(0.0);
         let channels = self.channels.max(1);
         for (lane, (dy, places)) in parts(self.dy, self.places, channels).enumerate() {

@@ -1,25 +1,29 @@
 //! Work shared among threads, if there are any: pieces that write to parts of their own.
 
+use core::ops::Range;
+
 use super::lanes::{Group, groups};
 
 /// Multiply-accumulates that are worth a thread's start.
 #[cfg(feature = "parallel")]
 const WORTH: usize = 1 << 16;
 
-/// Calls `piece` with parts of `output`, each of a whole number of rows of `row` elements and with the index of its first row, on as
-/// many threads as the multiply-accumulates are worth.
+/// Splits `output` into parts of whole rows of `row` elements, on as many threads as the multiply-accumulates are worth, and calls
+/// `piece` with each part and the range of its rows. The range has an end as well as a start, so that a piece takes exactly the rows
+/// of other tensors that belong to its own.
 #[inline(always)]
 pub(crate) fn share_rows(
     output: &mut [f32],
     row: usize,
     multiply_accumulates: usize,
-    piece: impl Fn(usize, &mut [f32]) + Sync,
+    piece: impl Fn(Range<usize>, &mut [f32]) + Sync,
 ) {
+    let rows = output.len() / row.max(1);
+    debug_assert_eq!(output.len(), rows * row, "whole rows");
     #[cfg(feature = "parallel")]
     {
         use rayon::prelude::*;
 
-        let rows = output.len() / row.max(1);
         let worth = rows.min(multiply_accumulates / WORTH);
         // Asked for only then: rayon starts its threads, and allocates, with the first question.
         let pieces = if worth > 1 {
@@ -32,12 +36,15 @@ pub(crate) fn share_rows(
             output
                 .par_chunks_mut(rows_each * row)
                 .enumerate()
-                .for_each(|(i, part)| piece(i * rows_each, part));
+                .for_each(|(i, part)| {
+                    let first = i * rows_each;
+                    piece(first..first + part.len() / row, part);
+                });
             return;
         }
     }
-    let _ = (row, multiply_accumulates);
-    piece(0, output);
+    let _ = multiply_accumulates;
+    piece(0..rows, output);
 }
 
 /// Calls `piece` with each group of a batch and its part of `output`, which has `len` values per sample, on as many threads as the

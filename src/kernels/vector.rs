@@ -23,8 +23,8 @@ pub(super) fn multiply(
     y: &mut [f32],
 ) {
     let work = y.len() * inputs;
-    share_rows(y, outputs, work, |first, y| {
-        let x = &x[first * inputs..];
+    share_rows(y, outputs, work, |rows, y| {
+        let x = &x[rows.start * inputs..rows.end * inputs];
         dispatch!(level, simd => multiply_rows(simd, x, w, bias, (inputs, outputs), y));
     });
 }
@@ -170,8 +170,8 @@ pub(super) fn multiply_transposed(
     dx: &mut [f32],
 ) {
     let work = dx.len() * outputs;
-    share_rows(dx, inputs, work, |first, dx| {
-        let dy = &dy[first * outputs..];
+    share_rows(dx, inputs, work, |rows, dx| {
+        let dy = &dy[rows.start * outputs..rows.end * outputs];
         dispatch!(level, simd => transposed_rows(simd, dy, w, (inputs, outputs), dx));
     });
 }
@@ -270,8 +270,8 @@ pub(super) fn accumulate_outer(
 ) {
     let work = x.len() * outputs;
     let (dw, dbias) = dw.split_at_mut(inputs * outputs);
-    share_rows(dw, outputs, work, |first, dw| {
-        dispatch!(level, simd => outer_rows(simd, x, dy, (inputs, outputs), first, dw));
+    share_rows(dw, outputs, work, |rows, dw| {
+        dispatch!(level, simd => outer_rows(simd, x, dy, (inputs, outputs), rows.start, dw));
     });
     if !dbias.is_empty() {
         for dy in dy.chunks_exact(outputs) {

@@ -128,14 +128,14 @@ pub(super) fn forward(
             variance.fill(0.0);
             add_pixels(image_groups(call), len, y, channels, mean);
             divide(mean, count);
-            share_rows(variance, 1, y.len(), |first_channel, sum| {
+            share_rows(variance, 1, y.len(), |own, sum| {
                 for group in image_groups(call) {
                     run(
                         group.lanes,
                         AddSquares {
                             x: group.of(y, len),
                             channels,
-                            first_channel,
+                            first_channel: own.start,
                             mean,
                             sum: &mut *sum,
                         },
@@ -217,7 +217,7 @@ pub(super) fn backward_weights(
     sum.fill(0.0);
     normalized.fill(0.0);
     add_pixels(image_groups(call), len, dy, channels, sum);
-    share_rows(normalized, 1, dy.len(), |first_channel, sum| {
+    share_rows(normalized, 1, dy.len(), |own, sum| {
         for group in image_groups(call) {
             run(
                 group.lanes,
@@ -225,7 +225,7 @@ pub(super) fn backward_weights(
                     x: group.of(x, len),
                     dy: group.of(dy, len),
                     channels,
-                    first_channel,
+                    first_channel: own.start,
                     mean,
                     inverse,
                     sum: &mut *sum,

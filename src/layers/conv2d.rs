@@ -99,7 +99,7 @@ impl<'a> Convolution<'a> {
             return;
         };
         let work = self.batch.saturating_mul(self.multiply_accumulates());
-        share_rows(dw, self.filters, work, |first_row, dw| {
+        share_rows(dw, self.filters, work, |rows, dw| {
             for group in groups(self.batch) {
                 run(
                     group.lanes,
@@ -109,7 +109,7 @@ impl<'a> Convolution<'a> {
                         filters: self.filters,
                         x: group.of(x, self.input_len()),
                         dy: group.of(dy, self.output_len()),
-                        first_row,
+                        first_row: rows.start,
                         dw: &mut *dw,
                     },
                 );
@@ -152,14 +152,14 @@ pub(super) fn add_pixels(
     channels: usize,
     sum: &mut [f32],
 ) {
-    share_rows(sum, 1, values.len(), |first_channel, sum| {
+    share_rows(sum, 1, values.len(), |own, sum| {
         for group in groups.clone() {
             run(
                 group.lanes,
                 AddPixels {
                     x: group.of(values, len),
                     channels,
-                    first_channel,
+                    first_channel: own.start,
                     sum: &mut *sum,
                 },
             );
