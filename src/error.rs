@@ -55,13 +55,13 @@ pub enum BuildError {
     },
     /// The branches of a residual block do not start from the same network.
     BranchesStartApart,
-    /// A size does not fit the number that holds it.
+    /// A size is above its limit: that of the number that holds it, or [`MAX_ELEMENTS`](crate::MAX_ELEMENTS).
     TooLarge {
         /// The layer.
         layer: &'static str,
         /// The size.
         what: &'static str,
-        /// The largest that fits.
+        /// The limit.
         most: usize,
         /// What was asked for; `usize::MAX` if it is more than a `usize` counts.
         found: usize,

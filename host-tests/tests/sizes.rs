@@ -391,6 +391,28 @@ fn large_images_in_a_batch() {
     assert!(outputs(16) == outputs(1));
 }
 
+/// The place of the largest value among more pixels than a float counts: the gradient of the kernel is
+/// that of the loss, 2 · 5, times the value that was there, 5.
+#[test]
+fn the_largest_of_many_pixels() {
+    let net = Network::input(4097, 4096, 1).conv2d(1, 1).bias(false);
+    let net = net.global_max_pool();
+    let mut x = vec![0.0; 4097 * 4096];
+    x[(1 << 24) + 1] = 5.0;
+    let mut samples = Samples::from_rows(&x, &[0.0], 1);
+    let plan = Plan::new(&net);
+    let mut workspace = vec![0.0; net.training_workspace(1)];
+    let memory = Memory {
+        weights: &mut [1.0],
+        gradients: &mut [0.0],
+        optimizer_state: &mut [],
+        workspace: &mut workspace,
+    };
+    let mut trainer = Trainer::new(&plan, MeanSquaredError, Sgd, memory).unwrap();
+    trainer.step(&mut samples, 0..1, 0.1).unwrap();
+    assert_eq!(trainer.gradients(), [2.0 * 5.0 * 5.0]);
+}
+
 /// The law of each layer's weights and multiply-accumulates, in 128 bits.
 fn law(layer: &Layer) -> (u128, u128) {
     let (input, output) = (layer.input_shape(), layer.output_shape());
