@@ -250,7 +250,10 @@ mod tests {
         assert_eq!(more, full);
         let mut last = metrics(u32::MAX - 1);
         last.add(2.0, Some(true));
-        assert_eq!((last.samples(), last.correct()), (u32::MAX, u32::MAX / 2 + 1));
+        assert_eq!(
+            (last.samples(), last.correct()),
+            (u32::MAX, u32::MAX / 2 + 1)
+        );
     }
 
     #[test]
