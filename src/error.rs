@@ -270,7 +270,8 @@ pub enum Error<D = Infallible> {
     },
     /// A data set or a minibatch has no samples.
     Empty,
-    /// A sample's input or target is not a finite number.
+    /// A sample's input or target is not a finite number, or [`Dataset::read`](crate::dataset::Dataset::read)
+    /// did not write all of its values.
     NonFiniteSample {
         /// The sample's index in the data set.
         sample: usize,
@@ -281,6 +282,21 @@ pub enum Error<D = Infallible> {
         quantity: Quantity,
         /// The optimizer step, counted from 1.
         step: u32,
+    },
+    /// The network's answer is NaN or infinite: an input or a weight is, or a sum overflowed.
+    NonFiniteOutput,
+    /// The loss cannot teach this network anything: its gradients would be 0 or misleading forever.
+    UnsuitableLoss {
+        /// The loss.
+        loss: &'static str,
+        /// What is wrong with the network's output, and what to take instead.
+        why: &'static str,
+    },
+    /// A batch normalization that learns would see one value per channel, whose variance is 0: samples
+    /// that are vectors, or images of one pixel, are worked on one at a time.
+    SingleValue {
+        /// The layer's index in the network.
+        layer: usize,
     },
     /// A setting is outside its range.
     OutOfRange {
@@ -376,6 +392,9 @@ impl Error {
             Self::Empty => Error::Empty,
             Self::NonFiniteSample { sample } => Error::NonFiniteSample { sample },
             Self::NonFinite { quantity, step } => Error::NonFinite { quantity, step },
+            Self::NonFiniteOutput => Error::NonFiniteOutput,
+            Self::UnsuitableLoss { loss, why } => Error::UnsuitableLoss { loss, why },
+            Self::SingleValue { layer } => Error::SingleValue { layer },
             Self::OutOfRange { what, range } => Error::OutOfRange { what, range },
             Self::Packed {
                 what,
@@ -437,7 +456,7 @@ impl<D: fmt::Display> fmt::Display for Error<D> {
             Self::NonFiniteSample { sample } => {
                 write!(
                     f,
-                    "sample {sample}: expected finite values, found NaN or infinity"
+                    "sample {sample}: expected finite values, found NaN, infinity or a value that was not written"
                 )
             }
             Self::NonFinite { quantity, step } => {
@@ -451,6 +470,16 @@ impl<D: fmt::Display> fmt::Display for Error<D> {
                     "step {step}: expected a finite {quantity}, found NaN or infinity; {weights}"
                 )
             }
+            Self::NonFiniteOutput => f.write_str(
+                "expected finite outputs, found NaN or infinity; check the input and the weights",
+            ),
+            Self::UnsuitableLoss { loss, why } => write!(f, "{loss}: {why}"),
+            Self::SingleValue { layer } => write!(
+                f,
+                "layer {layer}, batch_norm: expected at least 2 values per channel to learn from, found 1; \
+                 give the workspace room for more samples, choose a minibatch that leaves no single \
+                 sample over, or freeze the layer"
+            ),
             Self::OutOfRange { what, range } => write!(f, "expected {what} in {range}"),
             Self::Packed {
                 what,

@@ -1,6 +1,7 @@
 //! Inference.
 
 use crate::error::{Buffer, BuildError, Error};
+use crate::kernels::elementwise::all_finite;
 use crate::kernels::lanes;
 use crate::layers::Mode;
 use crate::network::Layer;
@@ -62,8 +63,14 @@ impl<'m, G: Graph> Inference<'m, G> {
     /// # Errors
     ///
     /// [`Error::Length`] if `input` is not one image, or a whole number of vectors, at least one and at most the workspace's.
+    /// [`Error::NonFiniteOutput`] if an output is NaN or infinite: a NaN in the input or the weights stays one in every layer.
     pub fn run(&mut self, input: &[f32]) -> Result<&[f32], Error> {
-        self.observe(input, |_, _| {})
+        let outputs = self.observe(input, |_, _| {})?;
+        if all_finite(outputs) {
+            Ok(outputs)
+        } else {
+            Err(Error::NonFiniteOutput)
+        }
     }
 
     pub(crate) fn graph(&self) -> &G {

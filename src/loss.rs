@@ -10,9 +10,32 @@ pub trait Loss {
     ///
     /// `target` is as long as `outputs`. Training passes a `weight` of 1 / samples of the minibatch.
     fn gradient(&self, outputs: &mut [f32], target: &[f32], weight: f32) -> f32;
+
+    /// Whether the loss can teach a network with such outputs. [`Trainer::new`](crate::Trainer::new) asks before anything is trained;
+    /// every output will do unless this is overridden.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnsuitableLoss`], which says what to take instead.
+    fn check(&self, outputs: Outputs) -> Result<(), Error> {
+        let _ = outputs;
+        Ok(())
+    }
+}
+
+/// What a [`Loss`] may ask about the outputs of a network.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Outputs {
+    /// The number of values for each sample.
+    pub len: usize,
+    /// The values are those of a softmax layer: probabilities, not logits.
+    pub is_softmax: bool,
 }
 
 /// Softmax and cross-entropy in one: the outputs are logits, `loss = Σ tᵢ · (ln Σ exp(zⱼ) - zᵢ)`, gradient `softmax(z) · Σ t - t`.
+///
+/// The outputs are logits of at least two classes, not the probabilities of a softmax layer.
 ///
 /// Exact for large logits, because the largest is subtracted first. A target is a distribution: one class, or any probabilities.
 /// Follows Keras's `CategoricalCrossentropy(from_logits=True, label_smoothing=…)`.
@@ -56,6 +79,22 @@ impl SoftmaxCrossEntropy {
 }
 
 impl Loss for SoftmaxCrossEntropy {
+    fn check(&self, outputs: Outputs) -> Result<(), Error> {
+        let why = if outputs.len < 2 {
+            "expected at least 2 outputs, one for each class, found 1, whose probability is always 1; \
+             add outputs, or take MeanSquaredError behind a sigmoid"
+        } else if outputs.is_softmax {
+            "expected logits, found the probabilities of a softmax layer; leave that layer out, \
+             the loss contains it"
+        } else {
+            return Ok(());
+        };
+        Err(Error::UnsuitableLoss {
+            loss: "softmax cross-entropy",
+            why,
+        })
+    }
+
     fn gradient(&self, outputs: &mut [f32], target: &[f32], weight: f32) -> f32 {
         let uniform = self.label_smoothing / outputs.len() as f32;
         let smoothed = |t: &f32| t * (1.0 - self.label_smoothing) + uniform;

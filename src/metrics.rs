@@ -22,7 +22,7 @@ pub fn arg_max(values: &[f32]) -> usize {
     best.0
 }
 
-/// Loss and accuracy over the samples so far.
+/// Loss and accuracy over the samples so far, up to `u32::MAX` of them; later ones are left out.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Metrics {
@@ -35,7 +35,10 @@ pub struct Metrics {
 impl Metrics {
     /// Adds a sample. `correct` says whether its class was found; `None` for a target that is not a class.
     pub fn add(&mut self, loss: f32, correct: Option<bool>) {
-        self.samples += 1;
+        let Some(samples) = self.samples.checked_add(1) else {
+            return;
+        };
+        self.samples = samples;
         // The mean so far, moved: a sum of many losses would lose the small ones.
         self.loss += (loss - self.loss) / self.samples as f32;
         if let Some(correct) = correct {
@@ -51,7 +54,10 @@ impl Metrics {
 
     /// Adds the samples of `other`.
     pub(crate) fn merge(&mut self, other: &Self) {
-        self.samples += other.samples;
+        let Some(samples) = self.samples.checked_add(other.samples) else {
+            return;
+        };
+        self.samples = samples;
         if self.samples > 0 {
             let share = other.samples as f32 / self.samples as f32;
             self.loss += (other.loss - self.loss) * share;
@@ -143,7 +149,7 @@ impl<const MAX: usize> ConfusionMatrix<MAX> {
             return Ok(());
         }
         Err(Error::Label {
-            sample: self.total() as usize,
+            sample: usize::try_from(self.total()).unwrap_or(usize::MAX),
             classes,
             found: if truth < classes { predicted } else { truth },
         })
@@ -156,36 +162,35 @@ impl<const MAX: usize> ConfusionMatrix<MAX> {
     }
 
     /// The samples so far.
-    pub fn total(&self) -> u32 {
-        self.rows.iter().flatten().sum()
+    pub fn total(&self) -> u64 {
+        sum(self.rows.iter().flatten().copied())
     }
 
     /// The share of the samples taken for a class that belong to it; none if there are none.
     pub fn precision(&self, class: usize) -> Option<f32> {
-        let taken = (0..self.classes())
-            .map(|truth| self.count(truth, class))
-            .sum();
-        share(self.count(class, class), taken)
+        let taken = sum((0..self.classes()).map(|truth| self.count(truth, class)));
+        share(self.count(class, class).into(), taken)
     }
 
     /// The share of the samples of a class that were found; none if there are none.
     pub fn recall(&self, class: usize) -> Option<f32> {
-        let there = (0..self.classes())
-            .map(|predicted| self.count(class, predicted))
-            .sum();
-        share(self.count(class, class), there)
+        let there = sum((0..self.classes()).map(|predicted| self.count(class, predicted)));
+        share(self.count(class, class).into(), there)
     }
 
     /// The share of samples whose class was found; none if there are none.
     pub fn accuracy(&self) -> Option<f32> {
-        let found = (0..self.classes())
-            .map(|class| self.count(class, class))
-            .sum();
+        let found = sum((0..self.classes()).map(|class| self.count(class, class)));
         share(found, self.total())
     }
 }
 
-fn share(part: u32, whole: u32) -> Option<f32> {
+/// Wider than the counts: many of them do not fit one.
+fn sum(counts: impl Iterator<Item = u32>) -> u64 {
+    counts.map(u64::from).sum()
+}
+
+fn share(part: u64, whole: u64) -> Option<f32> {
     (whole > 0).then(|| part as f32 / whole as f32)
 }
 
@@ -220,5 +225,51 @@ fn write_share(f: &mut fmt::Formatter<'_>, width: usize, share: Option<f32>) -> 
     match share {
         Some(share) => write!(f, "{share:>width$.2}"),
         None => write!(f, "{:>width$}", "-"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metrics(samples: u32) -> Metrics {
+        Metrics {
+            loss: 2.0,
+            samples,
+            labelled: samples,
+            correct: samples / 2,
+        }
+    }
+
+    #[test]
+    fn samples_beyond_the_count_are_left_out() {
+        let full = metrics(u32::MAX);
+        let mut more = full;
+        more.add(100.0, Some(true));
+        more.merge(&metrics(1));
+        assert_eq!(more, full);
+        let mut last = metrics(u32::MAX - 1);
+        last.add(2.0, Some(true));
+        assert_eq!(
+            (last.samples(), last.correct()),
+            (u32::MAX, u32::MAX / 2 + 1)
+        );
+    }
+
+    #[test]
+    fn the_total_of_full_counts_does_not_wrap() {
+        let mut matrix = ConfusionMatrix::<2>::new(2).unwrap();
+        for row in &mut matrix.rows {
+            *row = [u32::MAX; 2];
+        }
+        assert_eq!(matrix.total(), 4 * u64::from(u32::MAX));
+        assert_eq!(matrix.accuracy(), Some(0.5));
+        assert_eq!(
+            (matrix.recall(0), matrix.precision(1)),
+            (Some(0.5), Some(0.5))
+        );
+        // One more stays within the count.
+        assert!(matrix.add(0, 0).is_ok());
+        assert_eq!(matrix.total(), 4 * u64::from(u32::MAX));
     }
 }

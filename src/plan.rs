@@ -9,6 +9,7 @@
 //! - Nothing is kept, and nothing flows back, below the lowest layer that learns.
 
 use crate::layers::{Kinds, Op, Until, needs};
+use crate::loss::Outputs;
 use crate::network::{Layer, MAX_LAYERS, Network};
 use crate::quant::layout::{self, WORD};
 use crate::shape::Shape;
@@ -104,6 +105,10 @@ pub struct Sizes {
     pub(crate) trainable: usize,
     pub(crate) input: usize,
     pub(crate) output: usize,
+    /// What a loss may ask about the output.
+    pub(crate) outputs: Outputs,
+    /// The first batch normalization that learns from one value per channel of each sample.
+    pub(crate) pixelwise_batch_norm: Option<u8>,
     /// The shape of the input, if it is an image.
     pub(crate) input_image: Option<Shape>,
     /// The shape of the output, if it is an image.
@@ -175,6 +180,8 @@ impl Plan {
                 trainable: network.trainable_weights(),
                 input: network.input_shape().len(),
                 output: network.output_shape().len(),
+                outputs: outputs(network),
+                pixelwise_batch_norm: pixelwise_batch_norm(network.layers()),
                 input_image: image(network.has_flat_input(), network.input_shape()),
                 output_image: image(network.has_flat_output(), network.output_shape()),
                 inference: inference.peak as usize,
@@ -191,6 +198,31 @@ impl Plan {
     pub const fn network(&self) -> &Network {
         &self.network
     }
+}
+
+const fn outputs(network: &Network) -> Outputs {
+    let layers = network.layers();
+    let mut tensor = layers.len();
+    // Layers that change nothing about what the values mean.
+    while tensor > 0 && matches!(layers[tensor - 1].op, Op::Flatten | Op::Dropout { .. }) {
+        tensor = layers[tensor - 1].source as usize;
+    }
+    Outputs {
+        len: network.output_shape().len(),
+        is_softmax: tensor > 0 && matches!(layers[tensor - 1].op, Op::Softmax),
+    }
+}
+
+const fn pixelwise_batch_norm(layers: &[Layer]) -> Option<u8> {
+    let mut i = 0;
+    while i < layers.len() {
+        let layer = &layers[i];
+        if matches!(layer.op, Op::BatchNorm { .. }) && layer.learns() && layer.output.is_flat() {
+            return Some(i as u8);
+        }
+        i += 1;
+    }
+    None
 }
 
 const fn image(flat: bool, shape: Shape) -> Option<Shape> {

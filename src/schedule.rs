@@ -7,7 +7,7 @@ use crate::math;
 
 /// A learning rate for every optimizer step.
 pub trait Schedule {
-    /// The rate of step `step`, counted from 0.
+    /// The rate of step `step`, counted from 0: not negative, and finite.
     fn rate(&self, step: u32) -> f32;
 }
 
@@ -22,6 +22,8 @@ impl Schedule for Constant {
 }
 
 /// `initial · factor^(step / every)`, the quotient rounded down; Keras's `ExponentialDecay(staircase=True)`.
+///
+/// A rate that grows beyond all numbers is infinite, which [`Trainer::step`](crate::Trainer::step) does not take.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct StepDecay {
     /// The rate of the first steps.
@@ -34,6 +36,10 @@ pub struct StepDecay {
 
 impl Schedule for StepDecay {
     fn rate(&self, step: u32) -> f32 {
+        // 0 stays 0, also where the power overflows.
+        if self.initial == 0.0 {
+            return 0.0;
+        }
         self.initial * math::powi(self.factor, step.checked_div(self.every).unwrap_or(0))
     }
 }

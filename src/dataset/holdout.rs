@@ -55,12 +55,13 @@ impl<D: Dataset> Holdout<D> {
         })
     }
 
-    /// Where a sample of this side stands in the whole data set.
+    /// Where a sample of this side stands in the whole data set; `usize::MAX`, which is past the end of all of them, if that is larger.
     pub fn index_in_whole(&self, index: usize) -> usize {
         if self.testing {
-            index * self.every + self.every - 1
+            let start = index.saturating_mul(self.every);
+            start.saturating_add(self.every - 1)
         } else {
-            index + index.checked_div(self.every - 1).unwrap_or(0)
+            index.saturating_add(index.checked_div(self.every - 1).unwrap_or(0))
         }
     }
 }

@@ -120,7 +120,7 @@ impl<D: Dataset, E: Element> Dataset for Mixed<'_, '_, D, E> {
     type Error = Error<D::Error>;
 
     fn len(&self) -> usize {
-        self.new.len() + self.replay.len()
+        self.new.len().saturating_add(self.replay.len())
     }
 
     fn read(
@@ -155,12 +155,12 @@ impl<I: ExactSizeIterator<Item = usize>> Iterator for Minibatch<I> {
     fn next(&mut self) -> Option<usize> {
         self.new.next().or_else(|| {
             let old = self.old.next()?;
-            Some(self.first_old + self.order.index(old))
+            Some(self.first_old.saturating_add(self.order.index(old)))
         })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let len = self.new.len() + self.old.len();
+        let len = self.new.len().saturating_add(self.old.len());
         (len, Some(len))
     }
 }

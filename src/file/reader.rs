@@ -310,7 +310,8 @@ impl<'a> Reader<'a> {
 
     /// The gradients of the last step, if the file is of this graph's network with the same layers frozen; none if it was written without.
     ///
-    /// To go on, [`HeavyBall`](crate::optim::HeavyBall) wants them in [`Memory::gradients`](crate::Memory::gradients).
+    /// To resume, [`HeavyBall`](crate::optim::HeavyBall) wants a copy of them in
+    /// [`Trainer::gradients_mut`](crate::Trainer::gradients_mut).
     ///
     /// # Errors
     ///

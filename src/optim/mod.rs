@@ -34,7 +34,8 @@ pub trait Optimizer {
     /// `state` holds [`STATE`](Self::STATE) elements per weight, all 0 before the first step. It is called for every layer that learns,
     /// each with its own part of the state; with at most one element per weight perhaps for several layers at once.
     ///
-    /// Returns false if a new weight is not finite; that weight keeps its value.
+    /// Returns false if a new weight is not finite. That weight keeps its value, and its state must be finite afterwards and must not
+    /// stop the next step: one bad step does not block training. Gradients and rate are finite.
     fn update(&self, step: Step, weights: &mut [f32], gradients: &[f32], state: &mut [f32])
     -> bool;
 }

@@ -2,6 +2,7 @@
 
 use super::{Optimizer, Step, subtract};
 use crate::error::Error;
+use crate::kernels::elementwise::is_finite;
 
 /// `w -= rate · g`: no state.
 ///
@@ -93,7 +94,10 @@ impl Optimizer for Momentum {
             } else {
                 -*v
             };
-            finite &= subtract(w, change);
+            let moved = subtract(w, change);
+            // A velocity that leads to no finite weight would lead to none in the next steps either.
+            *v = if moved { *v } else { 0.0 };
+            finite &= moved;
         }
         finite
     }
@@ -103,7 +107,11 @@ impl Optimizer for Momentum {
 ///
 /// With a constant rate it is [`Momentum`], whose `v` is `-rate · u`. There is no state: `u` lies in the buffer for the gradients, and the
 /// next ones are added to it. [`Trainer::gradients`](crate::Trainer::gradients) are then `u`, and so is what
-/// [`ClipNorm`](super::ClipNorm) clips; a step that ends with an error may leave a part of its gradients in it.
+/// [`ClipNorm`](super::ClipNorm) clips.
+///
+/// `u` starts at 0: [`Trainer::new`](crate::Trainer::new) and [`Trainer::initialize`](crate::Trainer::initialize) clear it, whatever was
+/// in the buffer, and so does a step that meets a NaN or an infinity. A step that ends because a sample cannot be read leaves the gradients
+/// of the samples before it in `u`.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct HeavyBall {
     momentum: f32,
@@ -115,7 +123,12 @@ impl Optimizer for HeavyBall {
 
     fn begin(&self, gradients: &mut [f32]) {
         for u in gradients {
-            *u *= self.momentum;
+            // Left by a step that ended early, with a sum that overflowed.
+            *u = if is_finite(*u) {
+                *u * self.momentum
+            } else {
+                0.0
+            };
         }
     }
 

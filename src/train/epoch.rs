@@ -27,7 +27,8 @@ impl Epoch {
         }
     }
 
-    /// The minibatches, and so the optimizer steps, of an epoch over `samples`: what a learning-rate schedule counts.
+    /// The minibatches, and so the optimizer steps, of an epoch over `samples`: what a learning-rate schedule counts. At most `u32::MAX`,
+    /// which is also where the count of steps ends.
     ///
     /// ```
     /// use lightlayers::Epoch;
@@ -37,7 +38,14 @@ impl Epoch {
     pub const fn steps(self, samples: usize) -> u32 {
         match self.batch {
             0 => 0,
-            batch => samples.div_ceil(batch) as u32,
+            batch => {
+                let steps = samples.div_ceil(batch) as u64;
+                if steps > u32::MAX as u64 {
+                    u32::MAX
+                } else {
+                    steps as u32
+                }
+            }
         }
     }
 }

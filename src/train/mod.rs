@@ -28,7 +28,7 @@ use crate::workspace::Workspace;
 pub struct Memory<'m> {
     /// [`Network::weights`] elements: where training starts, and its result.
     pub weights: &'m mut [f32],
-    /// [`Network::trainable_weights`] elements.
+    /// [`Network::trainable_weights`] elements, of any values.
     pub gradients: &'m mut [f32],
     /// [`Network::optimizer_state`] elements, all 0 at the start.
     pub optimizer_state: &'m mut [f32],
@@ -137,10 +137,13 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
     ///
     /// # Errors
     ///
-    /// [`Error::Length`] if a buffer does not have the length that the network and the optimizer need.
+    /// [`Error::Length`] if a buffer does not have the length that the network and the optimizer need,
+    /// [`Error::UnsuitableLoss`] if the loss [cannot learn](Loss::check) from the network's output,
+    /// [`Error::SingleValue`] if the workspace holds one sample and a batch normalization needs two.
     pub fn new(graph: G, loss: L, optimizer: O, memory: Memory<'m>) -> Result<Self, Error> {
         let sizes = graph.sizes();
         check_layers(&graph)?;
+        loss.check(sizes.outputs)?;
         Error::check_length(Buffer::Weights, sizes.weights, memory.weights.len())?;
         Error::check_length(Buffer::Gradients, sizes.trainable, memory.gradients.len())?;
         Error::check_length(
@@ -148,7 +151,10 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
             O::STATE.saturating_mul(sizes.trainable),
             memory.optimizer_state.len(),
         )?;
-        Ok(Self {
+        if const { O::KEEPS_GRADIENTS } {
+            memory.gradients.fill(0.0);
+        }
+        let trainer = Self {
             graph,
             rounding: Exact,
             loss,
@@ -159,7 +165,9 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
             workspace: Workspace::new(memory.workspace, sizes.training)?,
             step: 0,
             dropout_seed: 0,
-        })
+        };
+        trainer.check_parts(trainer.workspace.capacity())?;
+        Ok(trainer)
     }
 
     /// The same session, which goes on with the numbers that a quantized network computes with, to win back what rounding loses.
@@ -227,7 +235,7 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
 }
 
 impl<'m, G: Graph, L: Loss, O: Optimizer, R: Rounding> Trainer<'m, G, L, O, R> {
-    /// Starts afresh: the weights of [`Network::initialize`], the state of the optimizer at 0, and no step done.
+    /// Starts afresh: the weights of [`Network::initialize`], the state of the optimizer and the gradients at 0, and no step done.
     ///
     /// For a [`Model`](crate::Model), only the table of its own layers is linked, and the code of an [`Initializer`](crate::Initializer)
     /// only if a layer has it.
@@ -237,6 +245,7 @@ impl<'m, G: Graph, L: Loss, O: Optimizer, R: Rounding> Trainer<'m, G, L, O, R> {
     /// [`Error::Plan`] as everywhere else; the lengths were checked by [`new`](Self::new).
     pub fn initialize(&mut self, seed: u64) -> Result<(), Error> {
         self.optimizer_state.fill(0.0);
+        self.gradients.fill(0.0);
         self.step = 0;
         initialize::<G>(self.graph.layers(), self.weights, seed)
     }
@@ -264,8 +273,14 @@ impl<'m, G: Graph, L: Loss, O: Optimizer, R: Rounding> Trainer<'m, G, L, O, R> {
         self.weights
     }
 
-    /// The gradients of the last minibatch, those of the trainable layers in layer order; 0 if one of them was not finite.
+    /// The gradients of the last minibatch, those of the trainable layers in layer order; 0 after [`Error::NonFinite`].
     pub fn gradients(&self) -> &[f32] {
+        self.gradients
+    }
+
+    /// The gradients, to load the velocity that [`HeavyBall`](crate::optim::HeavyBall) keeps in them, and to go on from there. Other
+    /// optimizers start every step from 0.
+    pub fn gradients_mut(&mut self) -> &mut [f32] {
         self.gradients
     }
 
@@ -281,7 +296,10 @@ impl<'m, G: Graph, L: Loss, O: Optimizer, R: Rounding> Trainer<'m, G, L, O, R> {
     ///
     /// # Errors
     ///
-    /// [`Error::Empty`] if the data set or the minibatch has no samples; else as [`step`](Self::step).
+    /// [`Error::Empty`] if the data set or the minibatch has no samples, [`Error::OutOfRange`] if more than
+    /// `u32::MAX` samples are to be shuffled; else as [`step`](Self::step).
+    ///
+    /// [`Error::SingleValue`] comes before the first step, also if only the last minibatch is too small.
     pub fn epoch<D: Dataset>(
         &mut self,
         data: &mut D,
@@ -293,9 +311,18 @@ impl<'m, G: Graph, L: Loss, O: Optimizer, R: Rounding> Trainer<'m, G, L, O, R> {
         if len == 0 || epoch.batch == 0 {
             return Err(Error::Empty);
         }
+        self.check_parts(epoch.batch.min(len))
+            .and_then(|()| self.check_parts(len % epoch.batch))
+            .map_err(Error::widen)?;
         let order = match epoch.shuffle {
-            Some(seed) => Permutation::new(len as u32, seed),
-            None => Permutation::identity(len as u32),
+            Some(seed) => Permutation::new(
+                u32::try_from(len).map_err(|_| Error::OutOfRange {
+                    what: "the number of samples of a shuffled epoch",
+                    range: "1..=4294967295",
+                })?,
+                seed,
+            ),
+            None => Permutation::identity(0),
         };
         let mut metrics = Metrics::default();
         let mut start = 0;
@@ -326,10 +353,13 @@ impl<'m, G: Graph, L: Loss, O: Optimizer, R: Rounding> Trainer<'m, G, L, O, R> {
     /// # Errors
     ///
     /// [`Error::Dataset`] if a sample cannot be read, [`Error::Label`] and [`Error::NonFiniteSample`] if it is not usable,
-    /// [`Error::NonFinite`] if the loss, a gradient or a new weight is NaN or infinite, [`Error::Empty`] without indices.
+    /// [`Error::NonFinite`] if the loss, a gradient or a new weight is NaN or infinite, [`Error::Empty`] without indices,
+    /// [`Error::OutOfRange`] if `rate` is negative, NaN or infinite, [`Error::SingleValue`] if a batch normalization that learns would see
+    /// one value per channel in a part of the minibatch.
     ///
     /// No weight becomes NaN or infinite. A new weight that is not finite keeps its value, and the others have moved; with every other
-    /// error the weights are as before the step, but for moving statistics of batch normalization, which may have moved.
+    /// error the weights are as before the step, but for moving statistics of batch normalization, which may have moved. No error leaves
+    /// anything in the optimizer that stops the next step.
     pub fn step<D: Dataset>(
         &mut self,
         data: &mut D,
@@ -343,7 +373,7 @@ impl<'m, G: Graph, L: Loss, O: Optimizer, R: Rounding> Trainer<'m, G, L, O, R> {
         let layers = 0..self.graph.layers().len();
         let weight = 1.0 / samples as f32;
         let mut metrics = Metrics::default();
-        self.begin();
+        self.begin(samples, rate).map_err(Error::widen)?;
         let mut done = 0;
         while done < samples {
             let mode = self.training_mode(done);
@@ -397,7 +427,8 @@ impl<'m, G: Graph, L: Loss, O: Optimizer, R: Rounding> Trainer<'m, G, L, O, R> {
     ///
     /// # Errors
     ///
-    /// [`Error::Empty`] without indices.
+    /// [`Error::Empty`] without indices. A rate or a number of samples that [`step`](Self::step) does not take is the error of the first
+    /// [`PartialStep::advance`].
     pub fn start_step<I: ExactSizeIterator<Item = usize>>(
         &mut self,
         indices: I,

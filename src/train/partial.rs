@@ -152,7 +152,7 @@ impl<G: Graph, L: Loss, O: Optimizer, R: Rounding> Steps for Trainer<'_, G, L, O
         let mode = self.training_mode(work.done);
         work.stage = match work.stage {
             Stage::Begin => {
-                self.begin();
+                self.begin(work.samples, work.rate).map_err(Error::widen)?;
                 Stage::Read(0)
             }
             Stage::Read(sample) => {

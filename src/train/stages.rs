@@ -5,9 +5,9 @@ use core::ops::Range;
 use super::{Evaluated, Trainer, first_of};
 use crate::dataset::{Dataset, Target};
 use crate::error::{Error, Quantity};
-use crate::kernels::elementwise::all_finite;
+use crate::kernels::elementwise::{all_finite, is_finite};
 use crate::kernels::lanes;
-use crate::layers::{self, Mode, Role, Stream};
+use crate::layers::{self, Kind, Mode, Role, Stream};
 use crate::loss::Loss;
 use crate::metrics::{Metrics, arg_max};
 use crate::network::Layer;
@@ -17,11 +17,35 @@ use crate::quant::Rounding;
 use crate::workspace::{Passes, Place, Source, output_place};
 
 impl<G: Graph, L: Loss, O: Optimizer, R: Rounding> Trainer<'_, G, L, O, R> {
-    /// Before the first sample of a step.
-    pub(super) fn begin(&mut self) {
+    /// Before the first sample of a step: checks its settings before anything changes.
+    pub(super) fn begin(&mut self, samples: usize, rate: f32) -> Result<(), Error> {
+        if !(is_finite(rate) && rate >= 0.0) {
+            return Err(Error::OutOfRange {
+                what: "a learning rate",
+                range: "0.. and finite",
+            });
+        }
+        self.check_parts(samples)?;
         self.optimizer.begin(self.gradients);
         self.rounding
             .round_weights(self.graph.layers(), self.weights);
+        Ok(())
+    }
+
+    /// Whether every batch normalization that learns sees at least two values per channel in all parts of a minibatch.
+    pub(super) fn check_parts(&self, samples: usize) -> Result<(), Error> {
+        if const { !G::USES.has(Kind::BatchNorm) } {
+            return Ok(());
+        }
+        let capacity = self.workspace.capacity();
+        match self.graph.sizes().pixelwise_batch_norm {
+            Some(layer) if samples > 0 && (capacity == 1 || samples % capacity == 1) => {
+                Err(Error::SingleValue {
+                    layer: layer.into(),
+                })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// That of the next step, for samples of which so many come before.
@@ -57,6 +81,9 @@ impl<G: Graph, L: Loss, O: Optimizer, R: Rounding> Trainer<'_, G, L, O, R> {
             let input = first_of(&mut inputs_left, sizes.input).ok_or(Error::Plan)?;
             let target = first_of(&mut targets_left, sizes.output).ok_or(Error::Plan)?;
             let sample = indices.next().ok_or(Error::Empty)?;
+            // What `read` leaves unwritten must not be the numbers of another sample.
+            input.fill(f32::NAN);
+            target.fill(f32::NAN);
             let mut target = Target::new(target);
             data.read(sample, input, &mut target)
                 .map_err(Error::Dataset)?;
@@ -203,8 +230,6 @@ impl<G: Graph, L: Loss, O: Optimizer, R: Rounding> Trainer<'_, G, L, O, R> {
             return Err(self.non_finite(Quantity::Loss));
         }
         if !all_finite(self.gradients) {
-            // An optimizer that adds the next ones to them would not recover.
-            self.gradients.fill(0.0);
             return Err(self.non_finite(Quantity::Gradient));
         }
         self.optimizer.prepare(self.gradients);
@@ -239,8 +264,10 @@ impl<G: Graph, L: Loss, O: Optimizer, R: Rounding> Trainer<'_, G, L, O, R> {
         Step { number, rate }
     }
 
-    /// What was not finite in the next step.
-    pub(super) fn non_finite<D>(&self, quantity: Quantity) -> Error<D> {
+    /// What was not finite in the next step. The gradients that led there are forgotten, for an optimizer that adds the next ones to
+    /// them.
+    pub(super) fn non_finite<D>(&mut self, quantity: Quantity) -> Error<D> {
+        self.gradients.fill(0.0);
         let step = self.step.saturating_add(1);
         Error::NonFinite { quantity, step }
     }

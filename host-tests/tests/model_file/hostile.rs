@@ -2,7 +2,7 @@
 
 use host_tests::golden::relative_error;
 use host_tests::model_file::{Placed, quantized, seal, written, written_quantized};
-use host_tests::session::{Buffers, Samples, infer, random_weights, values};
+use host_tests::session::{Buffers, Samples, infer, random_weights, try_infer, values};
 use host_tests::twin::{Objective, Twin};
 use lightlayers::file::{FileError, Reader, SectionKind, TrainingState, Writer};
 use lightlayers::loss::MeanSquaredError;
@@ -96,12 +96,18 @@ fn use_all(bytes: &[u8], of: &Network) -> Result<(), FileError> {
     }
     let weights = file.weights(&plan).expect("of its own network");
     let x = values(net.input_shape().len(), 1.0, 1);
-    assert_eq!(infer(&net, weights, &x, 1).len(), net.output_shape().len());
-    let mut buffers = Buffers::new::<Sgd>(&net, weights, 1);
+    match try_infer(&net, weights, &x, 1) {
+        Ok(outputs) => assert_eq!(outputs.len(), net.output_shape().len()),
+        // Weights may be anything.
+        error => assert_eq!(error, Err(Error::NonFiniteOutput)),
+    }
+    // Two samples at once, for a batch normalization that learns.
+    let mut buffers = Buffers::new::<Sgd>(&net, weights, 2);
     let mut trainer = Trainer::new(&plan, MeanSquaredError, Sgd, buffers.memory()).unwrap();
     // The weights may be so large that the loss is not finite, but that is all that can be wrong.
     let outputs = values(net.output_shape().len(), 1.0, 2);
-    let trained = trainer.step(&mut Samples::from_rows(&x, &outputs, 1), 0..1, 0.1);
+    let mut samples = Samples::from_rows(&x, &outputs, 1);
+    let trained = trainer.step(&mut samples, [0, 0].into_iter(), 0.1);
     assert!(matches!(trained, Ok(_) | Err(Error::NonFinite { .. })));
     // What was read is what is written.
     let table = 16..48 + 32 * net.len();
