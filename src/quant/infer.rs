@@ -314,7 +314,7 @@ fn mapping<G: Graph>(
     head: Head,
     record: &[u32],
     x: &[i8],
-    rows: &mut [i16],
+    rows: &mut [u32],
     y: &mut [i8],
 ) -> Option<()> {
     let channels = usize::from(layer.input.channels);
