@@ -99,6 +99,91 @@ fn it_computes_what_the_quantized_network_computes() {
     }
 }
 
+/// Halves go away from zero, as in the quantized network, for weights and for inputs; a large bias makes the weights' scale larger in both.
+#[test]
+fn it_rounds_as_quantize_does() {
+    let unit = Quantization::new(1.0, 0).expect("a scale");
+    // Of each output the largest weight is 127, so that its scale is 1, and the other one a half: of the first output 0.5, of the last 126.5.
+    let halves: Vec<f32> = (0..127)
+        .flat_map(|i| [1.0, -1.0].map(|sign| sign * (i as f32 + 0.5)))
+        .collect();
+    let ties = Network::features(2).dense(halves.len()).bias(false);
+    let weights: Vec<f32> = std::iter::repeat_n(127.0, halves.len())
+        .chain(halves.clone())
+        .collect();
+    let away_from_zero = halves.iter().map(|half| half + half.signum() / 2.0);
+    found_by_both(
+        &ties,
+        &weights,
+        &[unit; 2],
+        &[0.0, 1.0],
+        &away_from_zero.collect::<Vec<_>>(),
+    );
+
+    let same = Network::features(4).dense(1).bias(false);
+    for (at, expected) in [1.0, -1.0, 2.0, -127.0].into_iter().enumerate() {
+        let mut weights = [0.0; 4];
+        weights[at] = 1.0;
+        found_by_both(
+            &same,
+            &weights,
+            &[unit; 2],
+            &[0.5, -0.5, 1.5, -126.5],
+            &[expected],
+        );
+    }
+
+    // A bias of so many steps of 0.01 makes 0.01 the scale of the weight beside it.
+    let biased = Network::features(1).dense(1);
+    let bias = 0.01 * (i32::MAX - 256 * 127) as f32;
+    for (weight, steps) in [(0.004, 0.0), (0.006, 1.0), (0.014, 1.0), (0.016, 2.0)] {
+        let (_, rounded) = fake(&biased, &[weight, bias], &[unit; 2], &[1.0]);
+        let apart = rounded[0] - 0.01 * steps;
+        assert!(apart.abs() < 1e-6, "{weight} became {}", rounded[0]);
+        let kernel = words(&biased, &[weight, bias], &[unit; 2])[6];
+        assert_eq!(kernel, steps as u32, "{weight}");
+    }
+}
+
+/// The outputs of one sample by fake quantization, and the weights that it used.
+fn fake(
+    net: &Network,
+    weights: &[f32],
+    quantizations: &[Quantization],
+    x: &[f32],
+) -> (Vec<f32>, Vec<f32>) {
+    let plan = Plan::new(net);
+    let targets = vec![0.0; net.output_shape().len()];
+    let mut samples = Samples::from_rows(x, &targets, 1);
+    let mut buffers = Buffers::new::<Sgd>(net, weights, 1);
+    let mut rounded = vec![0.0; net.weights()];
+    let fake = FakeQuantization::new(&&plan, quantizations, &mut rounded).expect("fits");
+    let trainer = Trainer::new(&plan, MeanSquaredError, Sgd, buffers.memory()).expect("fits");
+    let mut found = Vec::new();
+    trainer
+        .quantization_aware(fake)
+        .evaluate(&mut samples, |evaluated| found.extend(evaluated.outputs))
+        .expect("finite samples");
+    (found, rounded)
+}
+
+/// The outputs of one sample, by fake quantization and by integers, are the expected ones.
+fn found_by_both(
+    net: &Network,
+    weights: &[f32],
+    quantizations: &[Quantization],
+    x: &[f32],
+    expected: &[f32],
+) {
+    let (found, _) = fake(net, weights, quantizations, x);
+    assert_eq!(found, expected, "by fake quantization");
+    let integers: Vec<_> = x.iter().map(|x| quantizations[0].quantize(*x)).collect();
+    let words = words(net, weights, quantizations);
+    let found = infer(net, &words, &integers);
+    let found = found.iter().map(|q| last(quantizations).dequantize(*q));
+    assert_eq!(found.collect::<Vec<_>>(), expected, "by integers");
+}
+
 #[test]
 fn gradients_pass_straight_through() {
     // y = round(w) · round(x); steps of 1/127 of the largest weight, and of 0.5.

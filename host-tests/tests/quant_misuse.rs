@@ -187,6 +187,17 @@ fn layers_that_cannot_be_quantized() {
     let text = "layer 1, conv2d: cannot be quantized; a sum of its products may not fit 32 bits";
     assert_eq!(message(&error.expect_err(text)), text);
 
+    // 255 · 2901 · 2902 is 2,146,769,010, and 2^31 is 2,147,483,648: one more column is too many.
+    for (width, result) in [(2902, None), (2903, Some("global_average_pool"))] {
+        let net = Network::input(2901, width, 1).global_average_pool();
+        let mut quantized = vec![0; net.quantized_weights()];
+        let found = quantize(&Plan::new(&net), &[], &[one(); 2], &mut quantized);
+        let expected = result.map(|name| {
+            format!("layer 0, {name}: cannot be quantized; a sum of its pixels may not fit 32 bits")
+        });
+        assert_eq!(found.err().map(|error| message(&error)), expected);
+    }
+
     let empty = Network::features(3);
     let plan = Plan::new(&empty);
     let expected = Error::Build(BuildError::HasNo {
