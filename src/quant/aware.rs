@@ -56,7 +56,7 @@ impl sealed::Rounding for Exact {
 ///
 /// Gradients pass straight through the rounding (Bengio et al., arXiv 1308.3432; Jacob et al., arXiv 1712.05877), and change weights that
 /// are not rounded. Above the end of a ReLU's range they are 0, as above that of ReLU6: the integers do not see what changes there.
-/// [`Trainer::quantization_aware`](crate::Trainer::quantization_aware) trains so.
+/// [`Trainer::quantization_aware`](crate::Trainer::quantization_aware) makes it for its own network, and trains so.
 #[derive(Debug)]
 pub struct FakeQuantization<'m> {
     quantizations: &'m [Quantization],
@@ -64,14 +64,8 @@ pub struct FakeQuantization<'m> {
 }
 
 impl<'m> FakeQuantization<'m> {
-    /// Of a network that can be quantized, with the quantizations of its tensors, as a [`Calibration`](super::Calibration) chooses them, and
-    /// memory for its weights as they are used, [`Network::weights`](crate::Network::weights) elements.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Length`] if a buffer does not have the length that the network needs, [`Error::Unquantizable`] if it has a layer that cannot be
-    /// quantized.
-    pub fn new(
+    /// Of a network that can be quantized, with the quantizations of its tensors and memory for its weights as they are used.
+    pub(crate) fn new(
         graph: &impl Graph,
         quantizations: &'m [Quantization],
         weights: &'m mut [f32],
