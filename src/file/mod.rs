@@ -109,6 +109,8 @@ pub use error::{FileError, SectionKind, Setting};
 pub use reader::{Reader, TrainingState};
 pub use writer::Writer;
 
+pub(crate) use table::first_other_tensor;
+
 #[cfg(feature = "embedded-storage")]
 pub(crate) use reader::file_header;
 #[cfg(feature = "embedded-storage")]

@@ -427,6 +427,19 @@ pub(super) const fn first_difference(a: &Entry, b: &Entry, extent: Extent) -> Op
     None
 }
 
+/// The first tensor in which two networks differ, so that the weights of one mean nothing in the other: 0 is the input, `i + 1` the output
+/// of layer `i`.
+pub(crate) fn first_other_tensor(a: &[Layer], b: &[Layer]) -> Option<usize> {
+    let mut layers = a.iter().zip(b);
+    if !layers.clone().take(1).all(|(a, b)| a.input.same(b.input)) {
+        return Some(0);
+    }
+    let other =
+        layers.position(|(a, b)| first_difference(&entry(a), &entry(b), Extent::Weights).is_some());
+    let other = other.or((a.len() != b.len()).then_some(a.len().min(b.len())));
+    other.map(|layer| layer + 1)
+}
+
 /// What an entry says with a byte and those that belong to it.
 pub(super) const fn setting(entry: &Entry, at: usize) -> (&'static str, Setting) {
     let at = at % ENTRY;
