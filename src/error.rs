@@ -55,15 +55,15 @@ pub enum BuildError {
     },
     /// The branches of a residual block do not start from the same network.
     BranchesStartApart,
-    /// A size does not fit the number that holds it.
+    /// A size is above its limit: that of the number that holds it, or [`MAX_ELEMENTS`](crate::MAX_ELEMENTS).
     TooLarge {
         /// The layer.
         layer: &'static str,
         /// The size.
         what: &'static str,
-        /// The largest that fits.
+        /// The limit.
         most: usize,
-        /// What was asked for.
+        /// What was asked for; `usize::MAX` if it is more than a `usize` counts.
         found: usize,
     },
     /// The network has its largest number of layers already.
@@ -141,7 +141,11 @@ impl BuildError {
                 .text(layer)
                 .text(": ")
                 .text(what)
-                .text(" is ")
+                .text(if found == usize::MAX {
+                    " is at least "
+                } else {
+                    " is "
+                })
                 .number(found)
                 .text(", expected at most ")
                 .number(most),
@@ -272,6 +276,11 @@ pub enum Error<D = Infallible> {
         /// The sample's index in the data set.
         sample: usize,
     },
+    /// A value of an input is not a finite number.
+    NonFiniteInput {
+        /// Its index in the input.
+        index: usize,
+    },
     /// Training met a NaN or an infinity and stopped. The weights are finite; whether they moved says the [`Quantity`].
     NonFinite {
         /// What was not finite.
@@ -325,6 +334,20 @@ pub enum Error<D = Infallible> {
         name: &'static str,
         /// Why, or what to do.
         why: &'static str,
+    },
+    /// What a calibration observed of a tensor does not say how to quantize it.
+    Calibration {
+        /// 0 is the network's input, `i + 1` the output of layer `i`.
+        tensor: usize,
+        /// Why, and what to do.
+        why: &'static str,
+    },
+    /// What was given belongs to another network.
+    OtherNetwork {
+        /// What was given.
+        what: &'static str,
+        /// The first tensor in which the networks differ: 0 is the network's input, `i + 1` the output of layer `i`.
+        tensor: usize,
     },
     /// The memory plan does not fit its buffers: a custom layer changed its sizes.
     Plan,
@@ -387,6 +410,7 @@ impl Error {
             },
             Self::Empty => Error::Empty,
             Self::NonFiniteSample { sample } => Error::NonFiniteSample { sample },
+            Self::NonFiniteInput { index } => Error::NonFiniteInput { index },
             Self::NonFinite { quantity, step } => Error::NonFinite { quantity, step },
             Self::NonFiniteOutput => Error::NonFiniteOutput,
             Self::UnsuitableLoss { loss, why } => Error::UnsuitableLoss { loss, why },
@@ -403,6 +427,8 @@ impl Error {
             },
             Self::Index { len, found } => Error::Index { len, found },
             Self::Unquantizable { layer, name, why } => Error::Unquantizable { layer, name, why },
+            Self::Calibration { tensor, why } => Error::Calibration { tensor, why },
+            Self::OtherNetwork { what, tensor } => Error::OtherNetwork { what, tensor },
             Self::Plan => Error::Plan,
             Self::Dataset(none) => match none {},
         }
@@ -455,6 +481,10 @@ impl<D: fmt::Display> fmt::Display for Error<D> {
                     "sample {sample}: expected finite values, found NaN, infinity or a value that was not written"
                 )
             }
+            Self::NonFiniteInput { index } => write!(
+                f,
+                "input value {index}: expected a finite number, found NaN or infinity"
+            ),
             Self::NonFinite { quantity, step } => {
                 let (quantity, weights) = match quantity {
                     Quantity::Loss => ("loss", "the step was not taken"),
@@ -491,6 +521,14 @@ impl<D: fmt::Display> fmt::Display for Error<D> {
             Self::Unquantizable { layer, name, why } => {
                 write!(f, "layer {layer}, {name}: cannot be quantized; {why}")
             }
+            Self::Calibration { tensor, why } => {
+                write!(f, "calibration of {}: {why}", Tensor(*tensor))
+            }
+            Self::OtherNetwork { what, tensor } => write!(
+                f,
+                "{what}: expected this network's, found another's, which differs in {}",
+                Tensor(*tensor)
+            ),
             Self::Plan => f.write_str("a custom layer asked for other sizes than were planned"),
             Self::Dataset(error) => write!(f, "data set: {error}"),
         }
@@ -498,3 +536,15 @@ impl<D: fmt::Display> fmt::Display for Error<D> {
 }
 
 impl<D: core::error::Error> core::error::Error for Error<D> {}
+
+/// A tensor's name: 0 is the network's input, `i + 1` the output of layer `i`.
+struct Tensor(usize);
+
+impl fmt::Display for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.checked_sub(1) {
+            None => f.write_str("the network's input"),
+            Some(layer) => write!(f, "the output of layer {layer}"),
+        }
+    }
+}

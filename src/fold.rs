@@ -61,7 +61,7 @@ impl Network {
                 Some(mut layer) => {
                     layer.source = tensors[layer.source as usize];
                     layer.second = tensors[layer.second as usize];
-                    folded.append(layer);
+                    folded = folded.append_unchecked(layer);
                     tensors[i + 1] = folded.len() as u8;
                 }
             }

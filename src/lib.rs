@@ -145,7 +145,7 @@ pub use layers::{
     Border, CustomBackward, CustomForward, CustomLayer, CustomSizes, Initializer, Op, Padding,
     WindowSize,
 };
-pub use network::{Layer, MAX_LAYERS, Network};
+pub use network::{Layer, MAX_ELEMENTS, MAX_LAYERS, Network};
 pub use plan::{Graph, Model, Plan};
 pub use rng::{Permutation, Rng};
 pub use shape::Shape;

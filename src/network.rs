@@ -4,10 +4,17 @@ use crate::error::BuildError;
 use crate::layers::{
     self, Border, CustomLayer, CustomSizes, Initializer, Kind, Kinds, Op, Padding, WindowSize,
 };
-use crate::shape::Shape;
+use crate::shape::{Shape, saturated};
 
 /// The most layers that a network can have.
 pub const MAX_LAYERS: usize = 64;
+
+/// The most elements of any buffer of a network: 2^28, a gibibyte of `f32`.
+///
+/// A network's weights, each of its tensors, and the workspace of one sample, for inference, training and int8 inference (there in words
+/// of 4 bytes), have at most as many. So all sizes of a network, that of its model file with Adam's state among them, fit 32 bits, and
+/// every target accepts the same networks.
+pub const MAX_ELEMENTS: usize = 1 << 28;
 
 /// A neural network as a constant: layers, shapes and where each layer's weights lie.
 ///
@@ -45,6 +52,8 @@ pub struct Network {
     flat_input: bool,
     pub(crate) layers: [Layer; MAX_LAYERS],
     len: usize,
+    /// What a workspace for all layers but the last would have if no two tensors shared a place.
+    elements_before_last: u64,
 }
 
 /// One layer of a [`Network`].
@@ -101,11 +110,38 @@ impl Layer {
         self.has(BIAS)
     }
 
-    /// The same layer, which has kernels, with a bias.
+    /// The same layer, which has kernels, with a bias: one that folding puts in the place of more weights.
     pub(crate) const fn with_bias(mut self) -> Self {
         self.set(BIAS, true);
         self.weights_len = layers::tensors(&self, 0).total() as u32;
         self
+    }
+
+    /// Everything that the layer is, where it reads and what it is made of, is the same: a new field does not compile until it is
+    /// compared here.
+    const fn same(&self, other: &Self) -> bool {
+        let Self {
+            op,
+            input,
+            output,
+            weights_start,
+            weights_len,
+            l2,
+            flags,
+            kernel_initializer,
+            source,
+            second,
+        } = self;
+        op.same(&other.op)
+            && input.same(other.input)
+            && output.same(other.output)
+            && *weights_start == other.weights_start
+            && *weights_len == other.weights_len
+            && l2.to_bits() == other.l2.to_bits()
+            && *flags == other.flags
+            && *kernel_initializer as u8 == other.kernel_initializer as u8
+            && *source == other.source
+            && *second == other.second
     }
 
     /// Its input is a vector, not an image: its samples lie one after another.
@@ -144,7 +180,7 @@ impl Layer {
     }
 
     /// Multiply-accumulates of one sample's inference.
-    pub const fn multiply_accumulates(&self) -> usize {
+    pub const fn multiply_accumulates(&self) -> u64 {
         layers::multiply_accumulates(self)
     }
 
@@ -242,6 +278,19 @@ const fn dimension(
     }
 }
 
+/// A size that every target must be able to hold.
+const fn check(layer: &'static str, what: &'static str, found: u64) -> Result<(), BuildError> {
+    if found > MAX_ELEMENTS as u64 {
+        return Err(BuildError::TooLarge {
+            layer,
+            what,
+            most: MAX_ELEMENTS,
+            found: saturated(found),
+        });
+    }
+    Ok(())
+}
+
 /// A size that is held in a byte.
 const fn small(layer: &'static str, what: &'static str, value: usize) -> Result<u8, BuildError> {
     if value == 0 {
@@ -315,12 +364,19 @@ impl Network {
             dimension("input", "channels", channels),
         );
         match sizes {
-            (Ok(height), Ok(width), Ok(channels)) => Ok(Self {
-                input: Shape::image(height, width, channels),
-                flat_input: false,
-                layers: [Layer::NONE; MAX_LAYERS],
-                len: 0,
-            }),
+            (Ok(height), Ok(width), Ok(channels)) => {
+                let net = Self {
+                    input: Shape::image(height, width, channels),
+                    flat_input: false,
+                    layers: [Layer::NONE; MAX_LAYERS],
+                    len: 0,
+                    elements_before_last: 0,
+                };
+                match check("input", "the number of values", net.input.values()) {
+                    Ok(()) => Ok(net),
+                    Err(error) => Err(error),
+                }
+            }
             (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => Err(error),
         }
     }
@@ -332,10 +388,13 @@ impl Network {
 
     /// Adds a layer that reads the tensor `source`: 0 is the network's input, `i + 1` the output of layer `i`.
     pub(crate) const fn try_push_reading(self, op: Op, source: usize) -> Result<Self, BuildError> {
-        let (input, flat) = self.tensor(source);
-        match layers::output_shape(&op, input, flat) {
-            Ok(output) => self.push(op, output, 0, source),
-            Err(error) => Err(error),
+        match op {
+            Op::Add | Op::Custom { .. } => Err(BuildError::HasNo {
+                layer: op.kind().name(),
+                what: "way to be pushed; it is added by a builder call of its own",
+            }),
+            // It is measured where it is added.
+            _ => self.push(op, self.input, 0, source, 0),
         }
     }
 
@@ -349,55 +408,103 @@ impl Network {
                 shortcut: other,
             });
         }
-        match self.push(Op::Add, output, 0, source) {
-            Ok(mut net) => {
-                net.layers[net.len - 1].second = second as u8;
-                Ok(net)
-            }
-            Err(error) => Err(error),
-        }
+        self.push(Op::Add, output, 0, source, second)
     }
 
+    /// Adds a layer; `output` and `weights` are read where [`layers::output_shape`] and [`layers::tensors`] do not know better.
     const fn push(
-        mut self,
+        self,
         op: Op,
         output: Shape,
-        custom_weights: usize,
+        weights: u16,
         source: usize,
+        second: usize,
     ) -> Result<Self, BuildError> {
-        if self.len == MAX_LAYERS {
-            return Err(BuildError::TooManyLayers);
-        }
         let (input, flat_input) = self.tensor(source);
         let mut layer = Layer {
             op,
             input,
             output,
-            weights_start: self.trained_weights() as u32,
-            weights_len: 0,
+            weights_start: 0,
+            weights_len: weights as u32,
             l2: 0.0,
             flags: 0,
             kernel_initializer: Initializer::GlorotUniform,
             source: source as u8,
-            second: 0,
+            second: second as u8,
         };
         layer.set(FLAT_INPUT, flat_input);
-        let flat_output = layers::is_output_flat(&op, layer.input, flat_input, output);
-        layer.set(FLAT_OUTPUT, flat_output);
         layer.set(BIAS, layers::tensors(&layer, 0).has_kernel());
-        let own = layers::tensors(&layer, custom_weights).total();
-        let total = self.weights() as u64 + own as u64;
-        if total > u32::MAX as u64 / 4 {
-            return Err(BuildError::TooLarge {
-                layer: layer.kind().name(),
-                what: "the network's number of weights",
-                most: u32::MAX as usize / 4,
-                found: total as usize,
-            });
+        self.append(layer)
+    }
+
+    /// Adds a layer with all its settings, after those that are there.
+    pub(crate) const fn append(self, layer: Layer) -> Result<Self, BuildError> {
+        if self.len == MAX_LAYERS {
+            return Err(BuildError::TooManyLayers);
         }
-        layer.weights_len = own as u32;
+        self.append_unchecked(layer).with_last(layer)
+    }
+
+    /// The same for a layer that was checked in a larger network, where there is room for it.
+    pub(crate) const fn append_unchecked(mut self, mut layer: Layer) -> Self {
+        if self.len > 0 {
+            self.elements_before_last += layers::elements(&self.layers[self.len - 1]);
+        }
+        layer.weights_start = self.trained_weights() as u32;
         self.layers[self.len] = layer;
         self.len += 1;
+        self
+    }
+
+    /// The network with this layer as its last one: measured, and checked to fit its input and all limits. Every layer that is added goes
+    /// through here, and every setting that changes a size of one.
+    const fn with_last(mut self, mut layer: Layer) -> Result<Self, BuildError> {
+        let last = self.len - 1;
+        let output = match layer.op {
+            Op::Add | Op::Custom { .. } => Ok(layer.output),
+            _ => layers::output_shape(&layer.op, layer.input, layer.has_flat_input()),
+        };
+        layer.output = match output {
+            Ok(output) => output,
+            Err(error) => return Err(error),
+        };
+        let flat =
+            layers::is_output_flat(&layer.op, layer.input, layer.has_flat_input(), layer.output);
+        layer.set(FLAT_OUTPUT, flat);
+        let name = layer.kind().name();
+        if let Err(error) = check(name, "the number of its outputs", layer.output.values()) {
+            return Err(error);
+        }
+
+        let own = layers::tensors(&layer, layer.weights()).total();
+        layer.weights_start = self.layers[last].weights_start;
+        layer.weights_len = own as u32;
+        self.layers[last] = layer;
+        let before = layer.weights_start as usize + self.moving_statistics();
+        if let Err(error) = check(name, "the network's number of weights", before as u64 + own) {
+            return Err(error);
+        }
+
+        if self.elements_before_last + layers::elements(&layer) > MAX_ELEMENTS as u64 {
+            let [inference, training, quantized] = self.workspaces();
+            let checks = [
+                check(name, "the network's workspace for inference", inference),
+                check(name, "the network's workspace for training", training),
+                check(
+                    name,
+                    "the network's workspace for int8 inference",
+                    quantized,
+                ),
+            ];
+            let mut i = 0;
+            while i < checks.len() {
+                if let Err(error) = checks[i] {
+                    return Err(error);
+                }
+                i += 1;
+            }
+        }
         Ok(self)
     }
 
@@ -556,9 +663,6 @@ impl Network {
         let body_end = body.len;
         let mut i = self.len;
         while i < shortcut.len {
-            if net.len == MAX_LAYERS {
-                return Err(BuildError::TooManyLayers);
-            }
             let mut layer = shortcut.layers[i];
             let moved = body_end - self.len;
             if layer.source as usize > self.len {
@@ -567,7 +671,10 @@ impl Network {
             if layer.second as usize > self.len {
                 layer.second += moved as u8;
             }
-            net.append(layer);
+            net = match net.append(layer) {
+                Ok(net) => net,
+                Err(error) => return Err(error),
+            };
             i += 1;
         }
         let shortcut_end = if shortcut.len == self.len {
@@ -585,25 +692,22 @@ impl Network {
             flat_input: self.flat_input,
             layers: [Layer::NONE; MAX_LAYERS],
             len: 0,
+            elements_before_last: 0,
         }
     }
 
-    /// Adds a layer that another network holds; its weights follow those of the layers before.
-    pub(crate) const fn append(&mut self, mut layer: Layer) {
-        layer.weights_start = self.trained_weights() as u32;
-        self.layers[self.len] = layer;
-        self.len += 1;
-    }
-
     /// The last layer, which has kernels, with the settings of another one for training.
-    pub(crate) const fn with_settings_of(mut self, layer: &Layer, bias: bool) -> Self {
-        let last = &mut self.layers[self.len - 1];
+    pub(crate) const fn with_settings_of(
+        self,
+        layer: &Layer,
+        bias: bool,
+    ) -> Result<Self, BuildError> {
+        let mut last = self.layers[self.len - 1];
         last.set(BIAS, bias);
         last.set(FROZEN, layer.is_frozen());
         last.l2 = layer.l2;
         last.kernel_initializer = layer.kernel_initializer;
-        self.measure_last();
-        self
+        self.with_last(last)
     }
 
     const fn is_start_of(&self, other: &Self) -> bool {
@@ -612,13 +716,7 @@ impl Network {
             && self.flat_input == other.flat_input;
         let mut i = 0;
         while same && i < self.len {
-            let (a, b) = (&self.layers[i], &other.layers[i]);
-            same = a.kind() as u8 == b.kind() as u8
-                && a.output.same(b.output)
-                && a.weights_len == b.weights_len
-                && a.source == b.source
-                && a.second == b.second
-                && a.flags == b.flags;
+            same = self.layers[i].same(&other.layers[i]);
             i += 1;
         }
         same
@@ -680,25 +778,10 @@ impl Network {
     }
 
     #[track_caller]
-    const fn with_window(mut self, window: WindowSize) -> Self {
-        let last = self.len - 1;
-        let op = self.layers[last].op.with_window(window);
-        let layer = &self.layers[last];
-        let output = build!(layers::output_shape(
-            &op,
-            layer.input,
-            layer.has_flat_input()
-        ));
-        self.layers[last].op = op;
-        self.layers[last].output = output;
-        self.measure_last();
-        self
-    }
-
-    /// Counts the last layer's weights again.
-    const fn measure_last(&mut self) {
-        let layer = &mut self.layers[self.len - 1];
-        layer.weights_len = layers::tensors(layer, 0).total() as u32;
+    const fn with_window(self, window: WindowSize) -> Self {
+        let mut last = self.layers[self.len - 1];
+        last.op = last.op.with_window(window);
+        build!(self.with_last(last))
     }
 
     /// `max(x, 0)`.
@@ -754,15 +837,28 @@ impl Network {
     /// A layer of your own; see [`CustomLayer`].
     #[track_caller]
     pub const fn custom(self, layer: &'static dyn CustomLayer, sizes: CustomSizes) -> Self {
-        build!(self.push(
-            Op::Custom {
-                layer,
-                saved: sizes.saved
-            },
-            sizes.output,
-            sizes.weights as usize,
-            self.len
-        ))
+        build!(self.try_custom(layer, sizes))
+    }
+
+    /// As [`custom`](Self::custom), for sizes that are not known to be good.
+    pub const fn try_custom(
+        self,
+        layer: &'static dyn CustomLayer,
+        sizes: CustomSizes,
+    ) -> Result<Self, BuildError> {
+        let CustomSizes {
+            output,
+            weights,
+            saved,
+        } = sizes;
+        if output.values() == 0 {
+            return Err(BuildError::Zero {
+                layer: "custom",
+                what: "the number of its outputs",
+            });
+        }
+        let op = Op::Custom { layer, saved };
+        self.push(op, output, weights, self.len, 0)
     }
 
     /// Whether the last layer adds a bias (it does unless it is told otherwise).
@@ -771,12 +867,12 @@ impl Network {
         build!(self.try_bias(bias))
     }
 
-    pub(crate) const fn try_bias(mut self, bias: bool) -> Result<Self, BuildError> {
+    pub(crate) const fn try_bias(self, bias: bool) -> Result<Self, BuildError> {
         match self.last_with_kernel("bias") {
             Ok(last) => {
-                self.layers[last].set(BIAS, bias);
-                self.measure_last();
-                Ok(self)
+                let mut layer = self.layers[last];
+                layer.set(BIAS, bias);
+                self.with_last(layer)
             }
             Err(error) => Err(error),
         }
@@ -930,7 +1026,7 @@ impl Network {
     }
 
     /// Multiply-accumulates of one sample's inference.
-    pub const fn multiply_accumulates(&self) -> usize {
+    pub const fn multiply_accumulates(&self) -> u64 {
         let mut sum = 0;
         let mut i = 0;
         while i < self.len {

@@ -184,10 +184,10 @@ impl Plan {
                 pixelwise_batch_norm: pixelwise_batch_norm(network.layers()),
                 input_image: image(network.has_flat_input(), network.input_shape()),
                 output_image: image(network.has_flat_output(), network.output_shape()),
-                inference: inference.peak,
-                quantized: quantized.peak / WORD,
+                inference: inference.peak as usize,
+                quantized: quantized.peak as usize / WORD,
                 quantized_weights: layout::total_words(network.layers()),
-                training: training.peak,
+                training: training.peak as usize,
                 training_input: training.input,
                 training_target: training.target,
             },
@@ -232,21 +232,32 @@ const fn image(flat: bool, shape: Shape) -> Option<Shape> {
 impl Network {
     /// The elements of workspace that inference of one sample needs; its bytes are 4 times as many.
     pub const fn inference_workspace(&self) -> usize {
-        Planner::inference(self, Elements::Floats).peak
+        Planner::inference(self, Elements::Floats).peak as usize
     }
 
     /// The words of workspace that inference of one sample needs when the network is quantized (see [`quant`](crate::quant)); its bytes are 4
     /// times as many. The scratch of its layers is part of it.
     pub const fn quantized_workspace(&self) -> usize {
-        Planner::inference(self, Elements::Bytes).peak / WORD
+        Planner::inference(self, Elements::Bytes).peak as usize / WORD
     }
 
     /// The elements of workspace that training needs for `batch` samples at a time; its bytes are 4 times as many.
     ///
     /// The samples, their targets, activations, gradients of activations and what backward needs; not the weights, their
-    /// gradients and the optimizer's state.
+    /// gradients and the optimizer's state. `usize::MAX`, which no buffer has, if they are more than a `usize` counts.
     pub const fn training_workspace(&self, batch: usize) -> usize {
-        Planner::training(self).peak * batch
+        (Planner::training(self).peak as usize).saturating_mul(batch)
+    }
+
+    /// The workspace of one sample for inference, for training, and in words for int8 inference, of a network that is not checked yet.
+    #[cold]
+    #[inline(never)]
+    pub(crate) const fn workspaces(&self) -> [u64; 3] {
+        [
+            Planner::inference(self, Elements::Floats).peak,
+            Planner::training(self).peak,
+            Planner::inference(self, Elements::Bytes).peak / WORD as u64,
+        ]
     }
 }
 
@@ -346,13 +357,14 @@ impl<M: Model> sealed::Graph for M {
     }
 }
 
-/// A tensor's need for memory: elements per sample, from its first to its last tick.
+/// A tensor's need for memory: elements per sample, from its first to its last tick. In 64 bits, which sums of them do not overflow
+/// however large a layer is that is about to be refused.
 #[derive(Clone, Copy)]
 struct Lifetime {
-    size: usize,
-    first: usize,
-    last: usize,
-    offset: usize,
+    size: u64,
+    offset: u64,
+    first: u16,
+    last: u16,
     placed: bool,
 }
 
@@ -384,17 +396,17 @@ enum Elements {
 }
 
 impl Elements {
-    const fn size(self, len: usize) -> usize {
+    const fn size(self, len: u64) -> u64 {
         match self {
             Self::Floats => len,
-            Self::Bytes => len.next_multiple_of(WORD),
+            Self::Bytes => len.next_multiple_of(WORD as u64),
         }
     }
 
-    const fn scratch(self, layer: &Layer) -> usize {
+    const fn scratch(self, layer: &Layer) -> u64 {
         match self {
             Self::Floats => needs(layer).forward_scratch,
-            Self::Bytes => layout::scratch(layer).next_multiple_of(WORD),
+            Self::Bytes => layout::scratch(layer).next_multiple_of(WORD as u64),
         }
     }
 }
@@ -405,7 +417,7 @@ struct Places {
     backward: [BackwardSlot; MAX_LAYERS],
     input: u32,
     target: u32,
-    peak: usize,
+    peak: u64,
 }
 
 /// The ticks of training a network.
@@ -508,9 +520,9 @@ impl Planner {
     const fn new() -> Self {
         let none = Lifetime {
             size: 0,
+            offset: 0,
             first: 0,
             last: 0,
-            offset: 0,
             placed: false,
         };
         Self {
@@ -519,15 +531,15 @@ impl Planner {
         }
     }
 
-    const fn add(&mut self, size: usize, first: usize, last: usize) -> usize {
+    const fn add(&mut self, size: u64, first: usize, last: usize) -> usize {
         if size == 0 {
             return NONE;
         }
         self.lifetimes[self.len] = Lifetime {
             size,
-            first,
-            last,
             offset: 0,
+            first: first as u16,
+            last: last as u16,
             placed: false,
         };
         self.len += 1;
@@ -535,14 +547,14 @@ impl Planner {
     }
 
     const fn keep_until(&mut self, lifetime: usize, tick: usize) {
-        if lifetime != NONE && self.lifetimes[lifetime].last < tick {
-            self.lifetimes[lifetime].last = tick;
+        if lifetime != NONE && (self.lifetimes[lifetime].last as usize) < tick {
+            self.lifetimes[lifetime].last = tick as u16;
         }
     }
 
     /// Gives every tensor its place, the largest first, each at the lowest offset that is free during its lifetime;
     /// returns the length of the workspace.
-    const fn place(&mut self) -> usize {
+    const fn place(&mut self) -> u64 {
         let mut peak = 0;
         let mut count = 0;
         while count < self.len {
@@ -573,7 +585,7 @@ impl Planner {
         largest
     }
 
-    const fn lowest_free(&self, lifetime: Lifetime) -> usize {
+    const fn lowest_free(&self, lifetime: Lifetime) -> u64 {
         let mut offset = 0;
         let mut i = 0;
         while i < self.len {
@@ -591,6 +603,7 @@ impl Planner {
         offset
     }
 
+    /// The place of a lifetime, which fits: the workspace of a network has at most [`MAX_ELEMENTS`](crate::MAX_ELEMENTS).
     const fn offset(&self, lifetime: usize) -> u32 {
         if lifetime == NONE {
             NOWHERE
@@ -626,7 +639,7 @@ impl Planner {
             values[i + 1] = if in_place {
                 values[source]
             } else {
-                planner.add(elements.size(layer.output.len()), i, i)
+                planner.add(elements.size(layer.output.values()), i, i)
             };
             saved[i] = planner.add(elements.scratch(layer), i, i);
             i += 1;
@@ -642,13 +655,17 @@ impl Planner {
         let readers = last_readers(layers);
         let mut planner = Self::new();
         let targets = planner.add(
-            network.output_shape().len(),
+            network.output_shape().values(),
             Schedule::READ,
             schedule.loss(),
         );
         let mut values = [NONE; MAX_TENSORS];
         let mut saved = [NONE; MAX_LAYERS];
-        values[0] = planner.add(network.input_shape().len(), Schedule::READ, Schedule::READ);
+        values[0] = planner.add(
+            network.input_shape().values(),
+            Schedule::READ,
+            Schedule::READ,
+        );
 
         // The tensors that backward reads: nothing may change them.
         let mut kept = [false; MAX_TENSORS];
@@ -677,7 +694,7 @@ impl Planner {
             values[i + 1] = if in_place {
                 values[source]
             } else {
-                planner.add(layer.output.len(), forward, forward)
+                planner.add(layer.output.values(), forward, forward)
             };
             planner.keep_until(values[i + 1], schedule.output_until(i, layer));
             let need = needs(layer);
@@ -714,7 +731,7 @@ impl Planner {
         }
         self.keep_until(values[i], schedule.loss());
         gradients[i] = if kept[i] {
-            let len = layers[i - 1].output.len();
+            let len = layers[i - 1].output.values();
             self.add(len, schedule.loss(), schedule.loss())
         } else {
             values[i]
@@ -735,7 +752,7 @@ impl Planner {
             input_gradients[i] = if layer.op.is_in_place() {
                 gradient
             } else {
-                self.add(layer.input.len(), tick, tick)
+                self.add(layer.input.values(), tick, tick)
             };
             if schedule.learns[source] && gradients[source] == NONE {
                 gradients[source] = input_gradients[i];
@@ -745,7 +762,7 @@ impl Planner {
             if matches!(layer.op, Op::Add) && schedule.learns[layer.second as usize] {
                 let second = layer.second as usize;
                 if gradients[second] == NONE {
-                    gradients[second] = self.add(layer.output.len(), tick, tick);
+                    gradients[second] = self.add(layer.output.values(), tick, tick);
                 }
                 self.keep_until(gradients[second], tick);
             }

@@ -41,13 +41,18 @@ impl Shape {
         Self::image(1, 1, features)
     }
 
-    /// The number of values in one sample.
+    /// The number of values in one sample, which is at most [`MAX_ELEMENTS`](crate::MAX_ELEMENTS) for every shape of a network.
     #[expect(
         clippy::len_without_is_empty,
         reason = "the shapes of a network are never empty"
     )]
     pub const fn len(self) -> usize {
         self.height as usize * self.width as usize * self.channels as usize
+    }
+
+    /// The same number for a shape that is not known to be one of a network, and may have more values than `usize` counts.
+    pub(crate) const fn values(self) -> u64 {
+        self.height as u64 * self.width as u64 * self.channels as u64
     }
 
     /// True for a vector: height and width are 1.
@@ -57,6 +62,14 @@ impl Shape {
 
     pub(crate) const fn same(self, other: Self) -> bool {
         self.height == other.height && self.width == other.width && self.channels == other.channels
+    }
+}
+/// A number that is above every limit if it does not fit.
+pub(crate) const fn saturated(number: u64) -> usize {
+    if number > usize::MAX as u64 {
+        usize::MAX
+    } else {
+        number as usize
     }
 }
 

@@ -51,7 +51,7 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// [`BuildError::TooManyLayers`].
+    /// [`BuildError::TooManyLayers`], or [`BuildError::TooLarge`] if the workspace is too large with the tensors between the factors.
     pub const fn try_split_factors(&self) -> Result<Self, BuildError> {
         let mut split = self.without_layers();
         // For every tensor of this network, the one of the split network.
@@ -61,13 +61,11 @@ impl Network {
             let layer = &self.layers()[i];
             let source = tensors[layer.source as usize] as usize;
             let result = match factors(layer.op) {
-                None if split.len() == MAX_LAYERS => Err(BuildError::TooManyLayers),
                 None => {
                     let mut layer = *layer;
                     layer.source = source as u8;
                     layer.second = tensors[layer.second as usize];
-                    split.append(layer);
-                    Ok(split)
+                    split.append(layer)
                 }
                 Some((first, relu, second)) => {
                     push_factors(split, layer, source, (first, relu, second))
@@ -151,17 +149,18 @@ const fn push_factors(
     // Of the layers with factors, light_conv2d alone has a bias at its first one.
     let split = match split.try_push_reading(first, source) {
         Ok(split) => split.with_settings_of(layer, relu && layer.bias()),
-        Err(error) => return Err(error),
+        error => error,
     };
-    let split = match relu {
-        true => match split.try_push(Op::Relu) {
-            Ok(split) => split,
-            Err(error) => return Err(error),
-        },
-        false => split,
+    let split = match split {
+        Ok(split) if relu => split.try_push(Op::Relu),
+        split => split,
     };
-    match split.try_push(second) {
-        Ok(split) => Ok(split.with_settings_of(layer, layer.bias())),
-        Err(error) => Err(error),
+    let split = match split {
+        Ok(split) => split.try_push(second),
+        error => error,
+    };
+    match split {
+        Ok(split) => split.with_settings_of(layer, layer.bias()),
+        error => error,
     }
 }

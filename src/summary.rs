@@ -34,7 +34,7 @@ pub struct Summary<'a> {
 #[derive(Clone, Copy, Debug)]
 struct Training {
     batch: usize,
-    optimizer_state: usize,
+    optimizer_state: u64,
 }
 
 impl Summary<'_> {
@@ -42,14 +42,14 @@ impl Summary<'_> {
     pub const fn training<O: Optimizer>(mut self, batch: usize) -> Self {
         self.training = Some(Training {
             batch,
-            optimizer_state: self.network.optimizer_state::<O>(),
+            optimizer_state: O::STATE as u64 * self.network.trainable_weights() as u64,
         });
         self
     }
 }
 
 /// Bytes of an element.
-const BYTES: usize = size_of::<f32>();
+const BYTES: u64 = size_of::<f32>() as u64;
 
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -99,22 +99,25 @@ impl fmt::Display for Summary<'_> {
             net.weights() - trainable
         )?;
         line(f, "-")?;
-        let bytes = |f: &mut fmt::Formatter<'_>, what: &str, elements: usize| {
-            writeln!(f, "{what:<38}{:>10} bytes", elements * BYTES)
+        // In 64 bits: the bytes together may be more than a target can address.
+        let bytes = |f: &mut fmt::Formatter<'_>, what: &str, elements: u64| {
+            writeln!(f, "{what:<38}{:>10} bytes", elements.saturating_mul(BYTES))
         };
-        bytes(f, "weights", net.weights())?;
-        bytes(f, "inference: workspace", net.inference_workspace())?;
+        let weights = net.weights() as u64;
+        bytes(f, "weights", weights)?;
+        bytes(f, "inference: workspace", net.inference_workspace() as u64)?;
         if let Some(Training {
             batch,
             optimizer_state,
         }) = self.training
         {
-            let workspace = net.training_workspace(batch);
-            bytes(f, "training: gradients", trainable)?;
+            let workspace = (net.training_workspace(1) as u64).saturating_mul(batch as u64);
+            let gradients = trainable as u64;
+            bytes(f, "training: gradients", gradients)?;
             bytes(f, "training: optimizer state", optimizer_state)?;
             write!(f, "training: workspace for {batch:<14}")?;
-            writeln!(f, "{:>10} bytes", workspace * BYTES)?;
-            let all = net.weights() + trainable + optimizer_state + workspace;
+            writeln!(f, "{:>10} bytes", workspace.saturating_mul(BYTES))?;
+            let all = workspace.saturating_add(weights + gradients + optimizer_state);
             bytes(f, "training: all, with the weights", all)?;
         }
         Ok(())

@@ -65,7 +65,7 @@ pub fn step<L: Loss, O: Optimizer>(
     };
     let mut trainer = Trainer::new(&plan, loss, optimizer, memory).unwrap();
     group.throughput(Throughput::Elements(
-        (passes * BATCH * net.multiply_accumulates()) as u64,
+        (passes * BATCH) as u64 * net.multiply_accumulates(),
     ));
     group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
         bencher.iter(|| trainer.step(&mut data, 0..BATCH, 1e-3).unwrap().loss());
@@ -86,7 +86,7 @@ pub fn inference(
     let mut workspace = vec![0.0; batch * net.inference_workspace()];
     let mut inference = Inference::new(&plan, &weights, &mut workspace).unwrap();
     group.throughput(Throughput::Elements(
-        (batch * net.multiply_accumulates()) as u64,
+        batch as u64 * net.multiply_accumulates(),
     ));
     group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
         bencher.iter(|| inference.run(&input).unwrap()[0]);

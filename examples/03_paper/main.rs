@@ -28,6 +28,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
+use common::files;
 use lightlayers::optim::Adam;
 use lightlayers::paper::Kind;
 
@@ -151,6 +152,7 @@ fn main() -> Result<ExitCode> {
             };
             fs::create_dir_all(&run.folder)
                 .with_context(|| format!("cannot create the folder {}", run.folder.display()))?;
+            let _alone = files::lock(&run.folder)?;
             if arguments.fresh {
                 training::forget(&run.checkpoint())?;
             }
@@ -179,7 +181,7 @@ fn main() -> Result<ExitCode> {
         arguments.table,
         recipe_name(arguments.recipe)
     ));
-    report::write(&file, table.as_bytes())?;
+    files::write(&file, table.as_bytes())?;
     println!("\n{table}\nwritten to {}", file.display());
     eprintln!("took {:.1} s", start.elapsed().as_secs_f32());
     Ok(ExitCode::SUCCESS)

@@ -1,16 +1,15 @@
 //! The table of all runs, and the files of each.
 
 use std::fmt::Write;
-use std::fs;
-use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use lightlayers::Plan;
 use lightlayers::file::Writer;
 use lightlayers::paper::Kind;
 use lightlayers_datasets::Set;
 
 use crate::common::chart::{EpochResult, Legend, Measured, learning_curves};
+use crate::common::files;
 use crate::confusion;
 use crate::networks::{self, Name};
 use crate::training::{Outcome, Run};
@@ -86,7 +85,7 @@ pub fn write_files(run: &Run<'_>, outcome: &Outcome) -> Result<()> {
     let plan = Plan::new(&run.settings.network(run.set(), run.kind));
     let model = Writer::new(&plan, &outcome.weights)?;
     let bytes: Vec<u8> = model.blocks().flatten().collect();
-    write(&run.folder.join("network.model"), &bytes)?;
+    files::write(&run.folder.join("network.model"), &bytes)?;
 
     let mut csv = String::from(
         "epoch,learning_rate,training_loss,training_accuracy,validation_loss,validation_accuracy\n",
@@ -99,7 +98,7 @@ pub fn write_files(run: &Run<'_>, outcome: &Outcome) -> Result<()> {
             record.rate, training.loss, training.accuracy, test.loss, test.accuracy
         );
     }
-    write(&run.folder.join("epochs.csv"), csv.as_bytes())?;
+    files::write(&run.folder.join("epochs.csv"), csv.as_bytes())?;
 
     let title = format!(
         "{}, {}, {} parameters, seed {}: test accuracy {:.4}",
@@ -123,9 +122,4 @@ pub fn write_files(run: &Run<'_>, outcome: &Outcome) -> Result<()> {
         &title,
         &outcome.confusion,
     )
-}
-
-/// Writes a whole file.
-pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -13,7 +13,7 @@ use lightlayers::schedule::Schedule;
 use lightlayers::{Evaluated, Memory, Permutation, Plan, Trainer};
 use lightlayers_datasets::{Augmentation, Augmented, ImageSet, Set, Subset};
 
-use crate::checkpoint;
+use crate::checkpoint::{self, Bounds};
 use crate::common::chart::{EpochResult, Measured};
 use crate::networks;
 use crate::progress::RunBar;
@@ -141,7 +141,12 @@ impl Run<'_> {
         };
         let configuration = self.configuration(len);
         let path = self.checkpoint();
-        if checkpoint::read(&path, &configuration, &mut state)? {
+        let bounds = Bounds {
+            epochs: settings.epochs,
+            images: len,
+            batch: settings.batch,
+        };
+        if checkpoint::read(&path, &configuration, bounds, &mut state)? {
             let (done, of) = (state.epochs.len(), settings.epochs);
             if done as u32 == of {
                 println!(

@@ -4,7 +4,7 @@ use anyhow::Result;
 use lightlayers::dataset::Dataset;
 use lightlayers::loss::SoftmaxCrossEntropy;
 use lightlayers::optim::Adam;
-use lightlayers::quant::{FakeQuantization, Quantization};
+use lightlayers::quant::Quantization;
 use lightlayers::schedule::Cosine;
 use lightlayers::{Epoch, Error, Memory, Plan, Trainer};
 
@@ -33,9 +33,8 @@ pub fn fine_tune<D: Dataset<Error = Error>>(
         optimizer_state: &mut vec![0.0; net.optimizer_state::<Adam>()],
         workspace: &mut vec![0.0; net.training_workspace(BATCH)],
     };
-    let fake = FakeQuantization::new(&plan, quantizations, &mut rounded)?;
     let trainer = Trainer::new(plan, SoftmaxCrossEntropy::new(), Adam::new(), memory)?;
-    let mut trainer = trainer.quantization_aware(fake);
+    let mut trainer = trainer.quantization_aware(quantizations, &mut rounded)?;
     let steps = epochs * Epoch::in_order(BATCH).steps(data.len());
     let warmup = steps / 20;
     let schedule = Cosine {

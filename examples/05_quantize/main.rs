@@ -34,6 +34,7 @@ use lightlayers::quant::{Comparison, Int8Inference, RangeMethod, TensorError, qu
 use lightlayers::{Error, Inference, Plan};
 
 use calibration::Calibrated;
+use common::files;
 use common::model::ModelFile;
 use fine_tune::fine_tune;
 use report::{Costs, Row, Score};
@@ -179,7 +180,7 @@ fn run<D: Dataset<Error = Error>>(arguments: &Arguments, trained: Trained<D>) ->
         .blocks()
         .flatten()
         .collect();
-    fs::write(&model, &bytes).with_context(|| format!("cannot write {}", model.display()))?;
+    files::write(&model, &bytes)?;
     let file =
         ModelFile::read(&model).with_context(|| format!("cannot read {}", model.display()))?;
     let reader = Reader::new(file.bytes())?;

@@ -17,6 +17,7 @@ use lightlayers::{Epoch, Graph, Inference, Memory, Network, Plan, Trainer};
 use super::bar::TrainingBar;
 use super::chart::{EpochResult, Legend, learning_curves};
 use super::digits::{DIGITS, TEST_EVERY};
+use super::files;
 use super::shades;
 use super::shifted::Shifted;
 
@@ -236,7 +237,7 @@ fn write_files(run: &Run, net: &Network, out: &Path) -> Result<()> {
         .blocks()
         .flatten()
         .collect();
-    fs::write(&model, &bytes).with_context(|| format!("cannot write {}", model.display()))?;
+    files::write(&model, &bytes)?;
 
     let curves = out.join("learning_curves.svg");
     let legend = Legend {

@@ -6,6 +6,7 @@ pub mod bar;
 pub mod chart;
 pub mod digits;
 pub mod experiment;
+pub mod files;
 pub mod model;
 pub mod shades;
 pub mod shifted;

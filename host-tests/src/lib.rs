@@ -7,6 +7,7 @@
 //! - [`sample`]: seeded test data.
 //! - [`tflite`]: vectors made with TensorFlow Lite.
 //! - [`quantized`]: quantized networks, run by the library, and once more with the reference.
+//! - [`int8_law`]: quantized networks once more, in 64-bit integers from the words of their weights.
 //! - [`real`]: MNIST and other data sets, where they are.
 //! - [`session`]: runs networks of the library in buffers made to measure.
 //! - [`twin`]: a network of the library once more, put together from the reference.
@@ -22,6 +23,7 @@ pub mod custom;
 pub mod finite_difference;
 pub mod flash;
 pub mod golden;
+pub mod int8_law;
 pub mod lower_bound;
 pub mod model_file;
 pub mod quantized;

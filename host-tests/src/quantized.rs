@@ -202,7 +202,7 @@ fn kernel_len(layer: &Layer) -> usize {
 }
 
 /// The tensors that a layer reads: 0 the network's input, `i + 1` the output of layer `i`.
-fn sources(layer: &Layer) -> Vec<usize> {
+pub fn sources(layer: &Layer) -> Vec<usize> {
     layer
         .inputs()
         .map(|layer| layer.map_or(0, |layer| layer + 1))
@@ -214,7 +214,7 @@ fn source(layer: &Layer) -> usize {
 }
 
 /// The layer that does a ReLU's work: the one before it, if it rounds sums and nobody else reads them.
-fn fused(net: &Network, relu: usize) -> Option<usize> {
+pub fn fused(net: &Network, relu: usize) -> Option<usize> {
     let layers = net.layers();
     let before = source(&layers[relu]).checked_sub(1)?;
     let sums = matches!(

@@ -197,13 +197,25 @@ pub fn to_array(values: &[f32], rows: usize) -> Array2<f64> {
 
 /// The outputs of the samples `x`: vectors `capacity` at once, images one after another.
 pub fn infer(net: &Network, weights: &[f32], x: &[f32], capacity: usize) -> Vec<f32> {
+    try_infer(net, weights, x, capacity).expect("finite outputs of whole samples")
+}
+
+/// The same, or why there are no outputs.
+pub fn try_infer(
+    net: &Network,
+    weights: &[f32],
+    x: &[f32],
+    capacity: usize,
+) -> Result<Vec<f32>, Error> {
     let plan = Plan::new(net);
     let mut workspace = vec![f32::NAN; net.inference_workspace() * capacity];
     let mut inference = Inference::new(&plan, weights, &mut workspace).expect("buffers fit");
     let at_once = if net.has_flat_input() { capacity } else { 1 };
-    let parts = x.chunks(net.input_shape().len() * at_once);
-    let outputs = parts.map(|x| inference.run(x).expect("whole samples").to_vec());
-    outputs.collect::<Vec<_>>().concat()
+    let mut outputs = Vec::new();
+    for x in x.chunks(net.input_shape().len() * at_once) {
+        outputs.extend_from_slice(inference.run(x)?);
+    }
+    Ok(outputs)
 }
 
 /// What layers do with a batch in training.

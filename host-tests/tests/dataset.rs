@@ -99,11 +99,13 @@ fn headers_that_are_wrong() {
         message(&with(14, 17)),
         "packed images: classes, at most: expected 16, found 17"
     );
-    // The largest header: 2³² images of 2⁴⁸ values.
+    // The largest header: 2³² images of 65,535 x 4,096 x 1 values, and labels.
     let mut bytes = SMALL.to_vec();
-    bytes[4..14].fill(0xff);
+    bytes[4..14].copy_from_slice(b"\xff\xff\xff\xff\xff\xff\0\x10\x01\0");
     let found = PackedImages::new(&bytes).map(|_| ()).unwrap_err();
-    assert_eq!(found, packed("bytes of samples", usize::MAX, 8));
+    let expected = u64::from(u32::MAX) * 65_535 * 2048 + (1 << 31);
+    let expected = usize::try_from(expected).unwrap_or(usize::MAX);
+    assert_eq!(found, packed("bytes of samples", expected, 8));
 }
 
 /// Each gives a typed error or a data set that can be read; nothing panics.

@@ -63,17 +63,17 @@ fn unusable_samples() {
         (
             with_sample_5([0.0, f32::NAN], Answer::Class(1)),
             Error::NonFiniteSample { sample: 5 },
-            "sample 5: expected finite values, found NaN or infinity",
+            "sample 5: expected finite values, found NaN, infinity or a value that was not written",
         ),
         (
             with_sample_5([f32::NEG_INFINITY, 0.0], Answer::Class(1)),
             Error::NonFiniteSample { sample: 5 },
-            "sample 5: expected finite values, found NaN or infinity",
+            "sample 5: expected finite values, found NaN, infinity or a value that was not written",
         ),
         (
             with_sample_5([0.0, 1.0], Answer::Values(vec![f32::INFINITY, 0.0])),
             Error::NonFiniteSample { sample: 5 },
-            "sample 5: expected finite values, found NaN or infinity",
+            "sample 5: expected finite values, found NaN, infinity or a value that was not written",
         ),
     ];
     for (samples, expected, text) in cases {

@@ -1,8 +1,9 @@
 //! Firmware in QEMU trains to the bits of the host, and quantizes and answers with its integers.
 //!
-//! Without QEMU or the targets it says so and passes, unless the environment has `CI=true`.
+//! Without QEMU or the targets it says so and passes, unless the environment has `CI`: there it fails.
 
 use std::env;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -69,9 +70,9 @@ fn every_machine_has_the_bits_of_the_host() {
     let expected = CHECKSUMS.map(|checksums| checksums.to_string());
     for machine in &MACHINES {
         if let Err(missing) = machine.is_here() {
-            let in_ci = env::var("CI").is_ok_and(|ci| ci == "true");
-            assert!(!in_ci, "{missing}");
-            eprintln!("not tested: {missing}");
+            assert!(env::var_os("CI").is_none(), "{missing}");
+            // Not by a macro: the harness keeps what those print in a test that passes.
+            writeln!(io::stderr(), "not tested: {missing}").expect("standard error");
             continue;
         }
         let printed = machine.run(&machine.build());

@@ -9,8 +9,8 @@ use lightlayers::metrics::ConfusionMatrix;
 use lightlayers::optim::{Adam, AdamW, ClipNorm, Sgd};
 use lightlayers::schedule::EarlyStopping;
 use lightlayers::{
-    Buffer, BuildError, Error, Inference, Memory, Network, Op, Padding, Plan, Shape, Trainer,
-    WindowSize,
+    Border, Buffer, BuildError, CustomBackward, CustomForward, CustomLayer, CustomSizes, Error,
+    Inference, Initializer, Memory, Network, Op, Padding, Plan, Shape, Trainer, WindowSize,
 };
 
 fn net() -> Network {
@@ -198,6 +198,111 @@ fn branches_that_do_not_meet() {
     );
 }
 
+/// Nothing that a layer is may differ between the network and the start of a branch: neither a
+/// setting nor what only training reads.
+#[test]
+fn branches_of_a_network_with_other_settings() {
+    let custom = |net: Network, saved| {
+        let sizes = CustomSizes {
+            output: net.output_shape(),
+            weights: 0,
+            saved,
+        };
+        net.custom(&Nothing, sizes)
+    };
+    let image = Network::input(4, 4, 2);
+    let conv = image.conv2d(2, 2);
+    let light = image.light_conv2d(2, 3, 2);
+    let separable = |multiplier| {
+        let Op::SeparableConv2d {
+            filters, window, ..
+        } = *image.separable_conv2d(2, 3).layers()[0].op()
+        else {
+            unreachable!("it is one");
+        };
+        let op = Op::SeparableConv2d {
+            filters,
+            multiplier,
+            window,
+        };
+        image.try_push(op).unwrap()
+    };
+    let padded = |top, bottom| {
+        let border = Border {
+            top,
+            bottom,
+            ..Border::all(1)
+        };
+        image.try_push(Op::ZeroPadding2d { border }).unwrap()
+    };
+    let pairs = [
+        (image.leaky_relu(0.1), image.leaky_relu(0.9)),
+        (image.dropout(0.1), image.dropout(0.2)),
+        (conv, conv.dilation(2)),
+        (conv.kernel_size(1, 4), conv),
+        (conv.kernel_size(1, 4), conv.kernel_size(4, 1)),
+        (
+            image.conv2d(2, 1).padding(Padding::Valid),
+            image.conv2d(2, 1),
+        ),
+        (conv.l2(0.1), conv.l2(0.2)),
+        (conv.kernel_initializer(Initializer::HeNormal), conv),
+        (conv.bias(false), conv),
+        (conv.frozen(), conv),
+        (light, light.dilation(2)),
+        (light, image.light_conv2d(2, 3, 1)),
+        (separable(1), separable(2)),
+        (
+            image.depthwise_conv2d(3, 1),
+            image.depthwise_conv2d(3, 1).dilation(2),
+        ),
+        (
+            image.batch_norm_with(0.9, 0.1),
+            image.batch_norm_with(0.9, 0.2),
+        ),
+        (
+            image.batch_norm_with(0.9, 0.1),
+            image.batch_norm_with(0.8, 0.1),
+        ),
+        (
+            image.max_pool2d(2).kernel_size(2, 1),
+            image.max_pool2d(2).kernel_size(1, 2),
+        ),
+        (image.max_pool2d(2), image.average_pool2d(2)),
+        (padded(1, 2), padded(2, 1)),
+        (custom(image, 0), custom(image, 1)),
+        (
+            image.flatten().light_dense(3, 1).relu().light_dense(3, 2),
+            image.flatten().light_dense(3, 2).relu().light_dense(3, 1),
+        ),
+    ];
+    for (net, other) in pairs {
+        let name = format!("{:?} {:?}", net.layers(), other.layers());
+        for (net, other) in [(net, other), (other, net)] {
+            let apart = Some(BuildError::BranchesStartApart);
+            assert!(net.try_residual(net.relu(), net).is_ok(), "{name}");
+            assert_eq!(net.try_residual(other.relu(), net).err(), apart, "{name}");
+            assert_eq!(net.try_residual(net.relu(), other).err(), apart, "{name}");
+        }
+    }
+}
+
+/// A custom layer that does nothing.
+#[derive(Debug)]
+struct Nothing;
+
+impl CustomLayer for Nothing {
+    fn name(&self) -> &'static str {
+        "nothing"
+    }
+    fn forward(&self, pass: CustomForward<'_>) {
+        pass.output.copy_from_slice(pass.input);
+    }
+    fn backward_input(&self, pass: CustomBackward<'_>, gradient: &mut [f32]) {
+        gradient.copy_from_slice(pass.output_gradient);
+    }
+}
+
 #[test]
 fn a_network_without_layers() {
     let empty = Plan::new(&Network::features(3));
@@ -280,7 +385,7 @@ fn layers_that_do_not_fit() {
         ),
         (
             vector.try_push(Op::Dense { units: 65_535 }),
-            "dense: the network's number of weights is 4294901760, expected at most 1073741823",
+            "dense: the network's number of weights is 4294901760, expected at most 268435456",
         ),
     ];
     for (result, text) in cases {

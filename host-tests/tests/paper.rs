@@ -41,7 +41,7 @@ fn parameters_of_tables_1_to_4() {
 #[test]
 fn multiply_accumulates_of_an_image() {
     for rank in 1..=6 {
-        let expected = 324_576 * rank + 336;
+        let expected = 324_576 * rank as u64 + 336;
         assert_eq!(mnist(light(rank)).multiply_accumulates(), expected);
     }
     assert_eq!(mnist(Kind::Conv2d).multiply_accumulates(), 1_863_104);

@@ -8,7 +8,7 @@ use lightlayers::loss::{MeanSquaredError, SoftmaxCrossEntropy};
 use lightlayers::metrics::Metrics;
 use lightlayers::optim::{Adam, ClipNorm, HeavyBall, Sgd};
 use lightlayers::paper::{Kind, mnist};
-use lightlayers::quant::{FakeQuantization, Quantization};
+use lightlayers::quant::Quantization;
 use lightlayers::{Error, Inference, Layer, Model, Network, Plan, Quantity, Trainer};
 
 /// Takes a step in parts; returns how many they were, too.
@@ -164,10 +164,10 @@ fn the_bits_with_the_numbers_of_integers() {
     for whole in [true, false] {
         let mut buffers = Buffers::new::<Sgd>(&net, &weights, 2);
         let mut rounded = vec![0.0; net.weights()];
-        let fake = FakeQuantization::new(&&plan, &quantizations, &mut rounded).expect("fits");
         let loss = SoftmaxCrossEntropy::new();
         let trainer = Trainer::new(&plan, loss, Sgd, buffers.memory()).expect("fits");
-        let mut trainer = trainer.quantization_aware(fake);
+        let trainer = trainer.quantization_aware(&quantizations, &mut rounded);
+        let mut trainer = trainer.expect("fits");
         if whole {
             trainer.step(&mut samples, 0..4, 0.1).expect("finite");
         } else {

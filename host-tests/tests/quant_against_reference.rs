@@ -20,8 +20,9 @@ const SLACK: f64 = 2e-3;
 fn bytes(samples: usize, len: usize, seed: u64) -> Vec<i8> {
     let drawn = sample::uniform(samples * len, -128.0, 128.0, seed);
     let mut drawn: Vec<i8> = drawn.iter().map(|value| value.floor() as i8).collect();
-    drawn[..len].fill(-128);
-    drawn[len..2 * len].fill(127);
+    for (values, end) in drawn.chunks_mut(len).zip([-128, 127]) {
+        values.fill(end);
+    }
     drawn
 }
 
@@ -354,6 +355,23 @@ fn outputs_of_any_fineness_saturate_at_the_right_end() {
                 .collect();
             assert_eq!(found, expected, "2^-{power}: {net:?}");
         }
+    }
+}
+
+/// One output whose sums are large beside one whose multiplier is: all that is far above 0 is 127.
+#[test]
+fn large_sums_beside_a_large_multiplier_saturate_at_the_right_end() {
+    let net = Network::features(1).dense(2);
+    for (power, sign) in (0..=12).flat_map(|power| [(power, 1), (power, -1)]) {
+        let mut case = Case::new(net, quantization(1.0, 0), 1, 1);
+        case.weights = [1.0, 0.75, 2089.0, 186.0]
+            .map(|weight| sign as f32 * weight)
+            .to_vec();
+        case.quantizations[1] = quantization(10.0_f64.powi(-power), 0);
+        case.x = vec![127];
+        // 127 + 2089 and 95.25 + 186: both above 127.
+        let expected = if sign > 0 { 127 } else { -128 };
+        assert_eq!(case.infer(), [expected; 2], "1e-{power}, {sign}");
     }
 }
 

@@ -106,6 +106,10 @@ fn samples_of_a_wrong_length() {
         let result = inference.run_real(&[0.0; 2], &mut vec![0; wrong]);
         assert_eq!(result, Err(length(Buffer::Input, 2, wrong)));
     }
+    for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let result = inference.run_real(&[0.5, wrong], &mut [0; 2]);
+        assert_eq!(result, Err(Error::NonFiniteInput { index: 1 }));
+    }
     assert_eq!(inference.run(&[0; 2]).map(<[i8]>::len), Ok(2));
 
     let mut float_workspace = vec![0.0; net().inference_workspace()];
@@ -123,6 +127,10 @@ fn samples_of_a_wrong_length() {
             Err(expected)
         );
     }
+    let result = comparison.run(&[f32::NAN, 0.5], &mut [0; 2]);
+    let error = result.map(|_| ()).expect_err("not a number");
+    let text = "input value 0: expected a finite number, found NaN or infinity";
+    assert_eq!(message(&error), text);
     for wrong in [0, 3, 5] {
         let mut workspace = vec![0; net().quantized_workspace()];
         let mut float_workspace = vec![0.0; net().inference_workspace()];
@@ -134,6 +142,66 @@ fn samples_of_a_wrong_length() {
         let expected = length(Buffer::Quantizations, TENSORS, wrong);
         assert_eq!(result.map(|_| ()).err(), Some(expected));
     }
+}
+
+/// A session of a network beside one of another, and words of another network that has as many.
+#[test]
+fn comparisons_of_different_networks() {
+    let compare = |real: &Network, quantized: &Network, words: &[u32]| {
+        let (real_plan, plan) = (Plan::new(real), Plan::new(quantized));
+        let weights = random_weights(real, 1);
+        let mut float_workspace = vec![0.0; real.inference_workspace()];
+        let mut workspace = vec![0; quantized.quantized_workspace()];
+        let mut errors = vec![TensorError::default(); real.len() + 1];
+        let real = Inference::new(&real_plan, &weights, &mut float_workspace).expect("fits");
+        let session = Int8Inference::new(&plan, words, &mut workspace).expect("fits");
+        let result = Comparison::new(real, session, &mut errors);
+        result.map(|_| ()).err().map(|error| message(&error))
+    };
+    let words_of = |net: &Network, zero_point| {
+        let own = Quantization::new(0.1, zero_point).expect("a scale");
+        words(net, &random_weights(net, 1), &vec![own; net.len() + 1])
+    };
+    let own = net();
+    assert_eq!(compare(&own, &own, &words_of(&own, 0)), None);
+    // What only training reads may differ.
+    assert_eq!(compare(&own, &own.all_frozen(), &words_of(&own, 0)), None);
+    let others = [
+        (own.dense(2), "the output of layer 3"),
+        (
+            Network::features(2).dense(3).relu(),
+            "the output of layer 2",
+        ),
+        (
+            Network::features(2).dense(3).relu6().dense(2),
+            "the output of layer 1",
+        ),
+        (
+            Network::features(2).dense(3).bias(false).relu().dense(2),
+            "the output of layer 0",
+        ),
+        (
+            Network::features(3).dense(3).relu().dense(2),
+            "the network's input",
+        ),
+    ];
+    for (other, place) in others {
+        let found = compare(&own, &other, &words_of(&other, 0));
+        let text = format!(
+            "the quantized session: expected this network's, found another's, which differs in {place}"
+        );
+        assert_eq!(found, Some(text));
+    }
+    // As many words, in other places: what is a scale there is none here.
+    let words = words_of(&own, 7);
+    let mut shifted = words.clone();
+    shifted.rotate_left(1);
+    let text = "expected the scale of a tensor in the positive numbers";
+    assert_eq!(compare(&own, &own, &shifted).as_deref(), Some(text));
+    let mut shifted = words;
+    shifted[1] ^= 0xff;
+    let text = "expected the same zero point of a layer's input in both records that have it";
+    assert_eq!(compare(&own, &own, &shifted).as_deref(), Some(text));
 }
 
 #[test]
@@ -187,6 +255,17 @@ fn layers_that_cannot_be_quantized() {
     let text = "layer 1, conv2d: cannot be quantized; a sum of its products may not fit 32 bits";
     assert_eq!(message(&error.expect_err(text)), text);
 
+    // 255 · 2901 · 2902 is 2,146,769,010, and 2^31 is 2,147,483,648: one more column is too many.
+    for (width, result) in [(2902, None), (2903, Some("global_average_pool"))] {
+        let net = Network::input(2901, width, 1).global_average_pool();
+        let mut quantized = vec![0; net.quantized_weights()];
+        let found = quantize(&Plan::new(&net), &[], &[one(); 2], &mut quantized);
+        let expected = result.map(|name| {
+            format!("layer 0, {name}: cannot be quantized; a sum of its pixels may not fit 32 bits")
+        });
+        assert_eq!(found.err().map(|error| message(&error)), expected);
+    }
+
     let empty = Network::features(3);
     let plan = Plan::new(&empty);
     let expected = Error::Build(BuildError::HasNo {
@@ -226,8 +305,11 @@ fn numbers_out_of_range() {
         (0.0, f32::NAN),
         (-infinity, 1.0),
         (0.0, infinity),
+        (5.0, -5.0),
+        (1.0, 0.5),
     ] {
-        let text = "expected the ends of a tensor's range in the finite numbers";
+        let text =
+            "expected the ends of a tensor's range in the finite numbers, the lower one first";
         assert_eq!(
             message(&Quantization::of_range(low, high).expect_err(text)),
             text
@@ -284,13 +366,15 @@ fn calibrations_that_cannot_be() {
         let expected = length(Buffer::Input, 2, wrong);
         assert_eq!(calibration.observe(&vec![0.0; wrong]), Err(expected));
     }
-    for wrong in [f32::NAN, f32::INFINITY] {
-        let expected = Error::NonFiniteSample { sample: 0 };
+    for (sample, wrong) in [f32::NAN, f32::INFINITY].into_iter().enumerate() {
+        let expected = Error::NonFiniteSample { sample };
         assert_eq!(calibration.observe(&[0.5, wrong]), Err(expected));
     }
     // They were not counted.
     assert_eq!(calibration.ranges(), [TensorRange::EMPTY; TENSORS]);
     assert_eq!(calibration.observe(&[0.5, -0.5]), Ok(()));
+    let expected = Error::NonFiniteSample { sample: 3 };
+    assert_eq!(calibration.observe(&[f32::NAN, 0.5]), Err(expected));
     for wrong in [0, 3, 5] {
         let expected = length(Buffer::Quantizations, TENSORS, wrong);
         let result = calibration.choose(RangeMethod::MinMax, &mut vec![one(); wrong]);
@@ -333,11 +417,134 @@ fn values_that_overflow() {
             );
             let mut calibration = calibration.expect("buffers fit");
             assert_eq!(calibration.observe(&[sample]), Ok(()));
-            let text = "expected the ends of a tensor's range in the finite numbers";
+            assert_eq!(calibration.observe(&[0.0]), Ok(()));
+            let layer = i32::from(sample < 10.0);
+            let text = format!(
+                "calibration of the output of layer {layer}: a value was NaN or infinite; check the weights and how large samples are"
+            );
             let result = calibration.choose(RangeMethod::MinMax, &mut [one(); 3]);
-            assert_eq!(message(&result.expect_err(text)), text);
+            assert_eq!(message(&result.expect_err("not finite")), text);
         }
     }
+}
+
+/// Weights that are not numbers, and sums that are none: infinity less infinity.
+#[test]
+fn values_that_are_not_numbers() {
+    let net = Network::features(1)
+        .dense(2)
+        .bias(false)
+        .dense(1)
+        .bias(false);
+    for weights in [[f32::NAN, 1.0, 1.0, 1.0], [1e30, 1e30, 1e30, -1e30]] {
+        let plan = Plan::new(&net);
+        let mut workspace = vec![0.0; net.inference_workspace()];
+        let mut ranges = [TensorRange::EMPTY; 3];
+        let calibration = Calibration::new(&plan, &weights, &mut workspace, &mut ranges, &mut []);
+        let mut calibration = calibration.expect("buffers fit");
+        for sample in [1e10, 1.0] {
+            assert_eq!(calibration.observe(&[sample]), Ok(()));
+        }
+        let result = calibration.choose(RangeMethod::MinMax, &mut [one(); 3]);
+        let found = result.expect_err("not a number");
+        assert!(
+            matches!(found, Error::Calibration { tensor: 1 | 2, .. }),
+            "{found:?}"
+        );
+    }
+}
+
+/// An input that never varied is an error, a layer's output that never did is none: a ReLU that no sample reaches gives zeros for ever.
+#[test]
+fn tensors_that_never_varied() {
+    let net = Network::features(2).dense(1).relu().dense(1);
+    // The ReLU gives 0 for inputs from 0 to 1, and the last layer its bias.
+    let weights = [-1.0, -1.0, -1.0, 2.0, 0.75];
+    let chosen = |samples: &[[f32; 2]]| {
+        let plan = Plan::new(&net);
+        let mut workspace = vec![0.0; net.inference_workspace()];
+        let mut ranges = [TensorRange::EMPTY; TENSORS];
+        let calibration = Calibration::new(&plan, &weights, &mut workspace, &mut ranges, &mut []);
+        let mut calibration = calibration.expect("buffers fit");
+        for sample in samples {
+            calibration.observe(sample).expect("finite");
+        }
+        let mut chosen = [one(); TENSORS];
+        let result = calibration.choose(RangeMethod::MinMax, &mut chosen);
+        result.map(|()| chosen)
+    };
+    for value in [0.0, 0.5, -1.0] {
+        let text = "calibration of the network's input: all values were the same; observe samples that vary as they do in use";
+        let error = chosen(&[[value; 2]; 3]).expect_err(text);
+        assert_eq!(message(&error), text);
+    }
+    let chosen = chosen(&[[0.0, 0.5], [1.0, 0.25]]).expect("the input varies");
+    let words = words(&net, &weights, &chosen);
+    let plan = Plan::new(&net);
+    let mut workspace = vec![0; net.quantized_workspace()];
+    let mut inference = Int8Inference::new(&plan, &words, &mut workspace).expect("fits");
+    let output = inference.output_quantization();
+    for sample in [[0.0, 0.5], [1.0, 0.25], [1.0, 1.0]] {
+        let answer = inference
+            .run_real(&sample, &mut [0; 2])
+            .expect("one sample")[0];
+        assert!((output.dequantize(answer) - 0.75).abs() < 1e-6, "{answer}");
+    }
+}
+
+/// Ranges of a network whose tensors have other sizes, histograms that hold something, and histograms for ranges that were observed without.
+#[test]
+fn calibrations_that_go_on_with_something_else() {
+    let plan = Plan::new(&net());
+    let weights = random_weights(&net(), 1);
+    let other = Network::features(2).dense(4).relu().dense(2);
+    let other_plan = Plan::new(&other);
+    let other_weights = random_weights(&other, 1);
+    let mut workspace = vec![0.0; other.inference_workspace().max(net().inference_workspace())];
+    let mut ranges = [TensorRange::EMPTY; TENSORS];
+    let mut histograms = [7; 4 * TENSORS];
+    let calibration = Calibration::new(
+        &plan,
+        &weights,
+        &mut workspace,
+        &mut ranges,
+        &mut histograms,
+    );
+    let mut calibration = calibration.expect("buffers fit");
+    calibration.observe(&[0.5, -0.25]).expect("finite");
+    // The noise from before is gone.
+    let counted = calibration
+        .histogram(0)
+        .expect("values")
+        .counts
+        .iter()
+        .sum::<u32>();
+    assert_eq!(counted, 2);
+    let found = Calibration::new(
+        &other_plan,
+        &other_weights,
+        &mut workspace,
+        &mut ranges,
+        &mut [],
+    );
+    let text = "the ranges: expected this network's, found another's, which differs in the output of layer 0";
+    assert_eq!(message(&found.map(|_| ()).expect_err(text)), text);
+
+    let mut ranges = [TensorRange::EMPTY; TENSORS];
+    let calibration = Calibration::new(&plan, &weights, &mut workspace, &mut ranges, &mut []);
+    calibration
+        .expect("buffers fit")
+        .observe(&[0.5, -0.25])
+        .expect("finite");
+    let found = Calibration::new(
+        &plan,
+        &weights,
+        &mut workspace,
+        &mut ranges,
+        &mut histograms,
+    );
+    let expected = length(Buffer::Histograms, 0, 4 * TENSORS);
+    assert_eq!(found.map(|_| ()).expect_err("without"), expected);
 }
 
 /// Every layer that can be quantized.

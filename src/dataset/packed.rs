@@ -2,7 +2,8 @@
 
 use super::{Dataset, Target};
 use crate::error::Error;
-use crate::shape::Shape;
+use crate::network::MAX_ELEMENTS;
+use crate::shape::{Shape, saturated};
 
 /// Images of 16 grey levels with labels of up to 16 classes, in bytes that may lie in flash.
 ///
@@ -86,19 +87,21 @@ impl<'a> PackedImages<'a> {
             u16::from_le_bytes([w0, w1]),
             u16::from_le_bytes([c0, c1]),
         );
-        let values = shape.height as u64 * shape.width as u64 * shape.channels as u64;
+        let values = shape.values();
         if values == 0 {
             return Err(Self::error("values per image, at least", 1, 0));
         }
+        if values > MAX_ELEMENTS as u64 {
+            let (most, found) = (MAX_ELEMENTS, saturated(values));
+            return Err(Self::error("values per image, at most", most, found));
+        }
         let len = u32::from_le_bytes([n0, n1, n2, n3]);
         let label_bytes = (len as u64).div_ceil(2);
-        // Below 2^32 · 2^47 + 2^31: no overflow is possible only up to 64 bits, so the product is checked.
-        let total = match (len as u64).checked_mul(values.div_ceil(2)) {
-            Some(image_bytes) => image_bytes.saturating_add(label_bytes),
-            None => u64::MAX,
-        };
+        // At most 2^32 · 2^27 + 2^31.
+        let total = len as u64 * values.div_ceil(2) + label_bytes;
         if total != rest.len() as u64 {
-            return Err(Self::error("bytes of samples", total as usize, rest.len()));
+            let (expected, found) = (saturated(total), rest.len());
+            return Err(Self::error("bytes of samples", expected, found));
         }
         let Some((labels, images)) = rest.split_at_checked(label_bytes as usize) else {
             return Err(Self::error(

@@ -154,11 +154,6 @@ pub enum FileError {
         /// Why not.
         error: BuildError,
     },
-    /// A layer in the table, or the memory for the layers up to it, is larger than this target can address.
-    TooLarge {
-        /// The layer's index.
-        layer: usize,
-    },
     /// A layer of the user's own: its code is not in the file, so no network can be made of it. Its weights can be read for the network
     /// that has it.
     Custom {
@@ -276,9 +271,6 @@ impl FileError {
                 at(text, layer).text("expected a layer that reads its output, found none")
             }
             Self::Build { layer, error } => at(text, layer).text(error.text().as_str()),
-            Self::TooLarge { layer } => {
-                at(text, layer).text("expected sizes that this target can address")
-            }
             Self::Custom { layer } => at(text, layer).text(
                 "expected a layer of this crate, found a custom one, whose code is not in the file",
             ),

@@ -109,6 +109,8 @@ pub use error::{FileError, SectionKind, Setting};
 pub use reader::{Reader, TrainingState};
 pub use writer::Writer;
 
+pub(crate) use table::first_other_tensor;
+
 #[cfg(feature = "embedded-storage")]
 pub(crate) use reader::file_header;
 #[cfg(feature = "embedded-storage")]
@@ -118,6 +120,7 @@ use crc::{CRC_32_ISO_HDLC, Crc, NoTable};
 
 use crate::network::Network;
 use crate::quant::check_heads;
+use crate::shape::saturated;
 use table::{ENTRY, Table};
 
 /// Everything in a file starts at a multiple of this many bytes.
@@ -129,7 +132,8 @@ const VERSION: u16 = 1;
 /// Bit by bit: a table would cost a kilobyte of flash, and a file is checked once.
 pub(crate) const CHECKSUM: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
 
-/// The bytes of a file of the network, with the state of an optimizer of as many elements, or without one.
+/// The bytes of a file of the network, with the state of an optimizer of as many elements, or without one. `usize::MAX` if they are more
+/// than a `usize` counts.
 ///
 /// ```
 /// use lightlayers::optim::Adam;
@@ -140,7 +144,11 @@ pub(crate) const CHECKSUM: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_
 /// assert!(file::size(&NET, Some(NET.optimizer_state::<Adam>())) <= 15 * 1024);
 /// ```
 pub const fn size(net: &Network, optimizer_state: Option<usize>) -> usize {
-    size_of(net.len(), net.weights(), optimizer_state, None) as usize
+    // More elements than memory has: `size_of` would overflow.
+    if matches!(optimizer_state, Some(elements) if elements > usize::MAX / 8) {
+        return usize::MAX;
+    }
+    saturated(size_of(net.len(), net.weights(), optimizer_state, None))
 }
 
 /// The bytes of a file of the quantized network.

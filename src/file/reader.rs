@@ -296,7 +296,7 @@ impl<'a> Reader<'a> {
         let Some((steps, bytes)) = self.optimizer else {
             return Ok(None);
         };
-        let expected = O::STATE * graph.sizes().trainable;
+        let expected = O::STATE.saturating_mul(graph.sizes().trainable);
         let found = bytes.len() / size_of::<f32>();
         if found != expected {
             let kind = Some(SectionKind::OPTIMIZER);

@@ -4,11 +4,7 @@ use super::error::{FileError, Setting};
 use super::table::{self, Entry, Extent, Head, Request, Table};
 use crate::layers::{Initializer, Op};
 use crate::network::Network;
-use crate::quant::layout::WORD;
 use crate::shape::Shape;
-
-/// The most weights of a layer and values of a tensor: so many that sums of sizes do not overflow, whatever the table says.
-const MOST: u64 = if usize::BITS > 32 { 1 << 30 } else { 1 << 20 };
 
 pub(super) fn network(head: &Head, entries: &[Entry]) -> Result<Network, FileError> {
     let Shape {
@@ -32,12 +28,6 @@ pub(super) fn network(head: &Head, entries: &[Entry]) -> Result<Network, FileErr
         }
     }
     Table::of_network(&net).compare(head, entries, Extent::All)?;
-    // Places in a workspace are 32-bit numbers: of elements, and of bytes of the quantized network.
-    let words = (u32::MAX as usize) / WORD;
-    if net.training_workspace(1) as u64 > u32::MAX as u64 || net.quantized_workspace() > words {
-        let layer = entries.len().saturating_sub(1);
-        return Err(FileError::TooLarge { layer });
-    }
     Ok(net)
 }
 
@@ -61,9 +51,6 @@ fn push(net: Network, layer: usize, entry: &Entry) -> Result<Network, FileError>
     if second == Some(source) {
         let found = source;
         return Err(FileError::Reads { layer, found });
-    }
-    if !fits(&request.op, net.tensor(source).0, request.output) {
-        return Err(FileError::TooLarge { layer });
     }
     let net = match second {
         Some(second) => net.try_add(source, second),
@@ -96,38 +83,4 @@ fn push(net: Network, layer: usize, entry: &Entry) -> Result<Network, FileError>
         return Err(FileError::Table { layer, what, found });
     }
     Ok(net)
-}
-
-/// No number of weights or values of the layer overflows, from its input to its output.
-fn fits(op: &Op, input: Shape, output: Shape) -> bool {
-    let (inputs, outputs) = (u64::from(input.channels), u64::from(output.channels));
-    let window = op.window().map_or(1, |window| window.area() as u64);
-    let (between, weights) = match *op {
-        Op::Dense { .. } | Op::Conv2d { .. } => (0, inputs * outputs),
-        Op::LightDense { rank, .. } | Op::LightConv2d { rank, .. } => {
-            (u64::from(rank), u64::from(rank) * (inputs + outputs))
-        }
-        Op::DepthwiseConv2d { multiplier, .. } => (0, inputs * u64::from(multiplier)),
-        Op::SeparableConv2d { multiplier, .. } => {
-            let between = inputs * u64::from(multiplier);
-            (between, between.saturating_mul(1 + outputs))
-        }
-        _ => (0, 0),
-    };
-    // The rows of its input that a quantized convolution keeps, as far as its window reaches.
-    let reach =
-        |kernel: u8, dilation: u8| u64::from(kernel).saturating_sub(1) * u64::from(dilation) + 1;
-    let rows = match *op {
-        Op::Conv2d { window, .. } => {
-            let columns = u64::from(output.width) * u64::from(window.stride.1)
-                + reach(window.kernel.1, window.dilation);
-            reach(window.kernel.0, window.dilation) * columns * inputs
-        }
-        _ => 0,
-    };
-    let pixels = |shape: Shape| u64::from(shape.height) * u64::from(shape.width);
-    let pixels = pixels(input).max(pixels(output));
-    weights.saturating_mul(window) <= MOST
-        && rows <= MOST
-        && pixels.saturating_mul(inputs.max(between).max(outputs)) <= MOST
 }

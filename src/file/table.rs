@@ -283,7 +283,6 @@ pub(super) struct Request {
     pub(super) bias: bool,
     pub(super) source: usize,
     pub(super) second: usize,
-    pub(super) output: Shape,
     pub(super) frozen: bool,
     pub(super) initializer: Initializer,
     pub(super) l2: f32,
@@ -357,7 +356,6 @@ pub(super) const fn request(entry: &Entry) -> Option<Request> {
         bias: entry[BIAS] != 0,
         source: entry[SOURCE] as usize,
         second: entry[SECOND] as usize,
-        output,
         frozen: entry[FROZEN] != 0,
         initializer: match entry[INITIALIZER] {
             1 => Initializer::HeNormal,
@@ -427,6 +425,19 @@ pub(super) const fn first_difference(a: &Entry, b: &Entry, extent: Extent) -> Op
         i += 1;
     }
     None
+}
+
+/// The first tensor in which two networks differ, so that the weights of one mean nothing in the other: 0 is the input, `i + 1` the output
+/// of layer `i`.
+pub(crate) fn first_other_tensor(a: &[Layer], b: &[Layer]) -> Option<usize> {
+    let mut layers = a.iter().zip(b);
+    if !layers.clone().take(1).all(|(a, b)| a.input.same(b.input)) {
+        return Some(0);
+    }
+    let other =
+        layers.position(|(a, b)| first_difference(&entry(a), &entry(b), Extent::Weights).is_some());
+    let other = other.or((a.len() != b.len()).then_some(a.len().min(b.len())));
+    other.map(|layer| layer + 1)
 }
 
 /// What an entry says with a byte and those that belong to it.

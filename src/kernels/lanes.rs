@@ -353,7 +353,9 @@ fn transpose(values: &mut [f32], rows: usize, columns: usize) {
     }
     // Too large for the buffer: along the cycles of the permutation, each from its smallest index.
     let last = values.len() - 1;
-    let next = |at: usize| at * rows % last;
+    // In 64 bits: on a 32-bit target the product overflows from images of 128 x 128 on.
+    let (factor, modulus) = (rows as u64, last as u64);
+    let next = |at: usize| (at as u64 * factor % modulus) as usize;
     for start in 1..last {
         let mut at = next(start);
         while at > start {

@@ -345,7 +345,7 @@ impl Kernel for GlobalAverageBackward<'_> {
     }
 }
 
-/// The largest value over all pixels, the first of equal ones; `places` takes its pixel, unless it is empty.
+/// The largest value over all pixels, the first of equal ones; `places` takes the bits of its pixel's index, unless it is empty.
 pub(crate) struct GlobalMaxForward<'a> {
     pub(crate) channels: usize,
     pub(crate) x: &'a [f32],
@@ -367,8 +367,9 @@ impl Kernel for GlobalMaxForward<'_> {
             for (at, pixel) in pixels.enumerate() {
                 if let Some(x) = pixel.get(channel * V::COUNT..(channel + 1) * V::COUNT) {
                     let x = V::load(token, x);
-                    // Exact: an image has fewer than 2^24 pixels if its lengths fit memory that is counted in u32.
-                    place = x.where_greater(best, V::splat(token, at as f32), place);
+                    // Its bits, which are only moved: the number is not exact from 2^24 pixels on.
+                    let at = V::splat(token, f32::from_bits(at as u32));
+                    place = x.where_greater(best, at, place);
                     best = best.maximum(x);
                 }
             }
@@ -396,7 +397,7 @@ impl Kernel for GlobalMaxBackward<'_> {
         let channels = self.channels.max(1);
         for (lane, (dy, places)) in parts(self.dy, self.places, channels).enumerate() {
             for (channel, (dy, place)) in dy.iter().zip(places).enumerate() {
-                let at = (*place as usize * channels + channel) * V::COUNT + lane;
+                let at = (place.to_bits() as usize * channels + channel) * V::COUNT + lane;
                 if let Some(dx) = self.dx.get_mut(at) {
                     *dx = *dy;
                 }

@@ -86,7 +86,7 @@ pub(crate) fn each_group_of_two(
     piece: impl Fn(Group, &mut [f32], &mut [f32]) + Sync,
 ) {
     #[cfg(feature = "parallel")]
-    if batch * multiply_accumulates > worth()
+    if batch.saturating_mul(multiply_accumulates) > worth()
         && groups(batch).nth(1).is_some()
         && rayon::current_num_threads() > 1
     {

@@ -25,7 +25,7 @@ use crate::network::Layer;
 use crate::shape::Shape;
 
 /// Vectors of channels that training keeps: mean, inverse deviation, and two that are used in turn.
-const KEPT: usize = 4;
+pub(super) const KEPT: usize = 4;
 
 pub(super) const fn check(
     layer: &'static str,
@@ -55,7 +55,7 @@ pub(super) const fn tensors(channels: usize) -> Tensors {
 }
 
 pub(super) const fn needs(layer: &Layer) -> Needs {
-    let channels = layer.output.channels as usize;
+    let channels = layer.output.channels as u64;
     Needs {
         input: if layer.is_frozen() {
             Until::Forward
@@ -65,7 +65,7 @@ pub(super) const fn needs(layer: &Layer) -> Needs {
         saved: if layer.is_frozen() {
             channels
         } else {
-            KEPT * channels
+            KEPT as u64 * channels
         },
         forward_scratch: channels,
     }

@@ -63,7 +63,8 @@ impl<'a> Convolution<'a> {
 
     /// Of one sample.
     fn multiply_accumulates(&self) -> usize {
-        self.window.output_pixels() * self.kernel_len()
+        let pixels = self.window.output_pixels();
+        pixels.saturating_mul(self.kernel_len())
     }
 
     pub(super) fn forward(&self, x: &[f32], finish: Finish, y: &mut [f32]) {
@@ -97,7 +98,7 @@ impl<'a> Convolution<'a> {
         let Some((dw, dbias)) = gradients.split_at_mut_checked(self.kernel_len()) else {
             return;
         };
-        let work = self.batch * self.multiply_accumulates();
+        let work = self.batch.saturating_mul(self.multiply_accumulates());
         share_rows(dw, self.filters, work, |rows, dw| {
             for group in groups(self.batch) {
                 run(

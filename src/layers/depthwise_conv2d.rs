@@ -62,7 +62,8 @@ impl<'a> Depthwise<'a> {
     }
 
     fn multiply_accumulates(&self) -> usize {
-        self.window.output_pixels() * self.kernel_len()
+        let pixels = self.window.output_pixels();
+        pixels.saturating_mul(self.kernel_len())
     }
 
     pub(super) fn forward(&self, x: &[f32], y: &mut [f32]) {

@@ -71,13 +71,13 @@ pub(super) const fn multiply_accumulates(
     input: Shape,
     rank: u16,
     output: Shape,
-) -> usize {
-    let middle = middle(window, input, rank);
-    window.area() * (middle.len() * input.channels as usize + output.len() * rank as usize)
+) -> u64 {
+    let middle = middle(window, input, rank).values();
+    window.area() as u64 * (middle * input.channels as u64 + output.values() * rank as u64)
 }
 
 pub(super) const fn needs(window: WindowSize, input: Shape, rank: u16, until: Until) -> Needs {
-    let middle = middle(window, input, rank).len();
+    let middle = middle(window, input, rank).values();
     Needs {
         input: until,
         saved: middle,

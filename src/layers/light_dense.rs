@@ -19,11 +19,11 @@ pub(super) const fn tensors(inputs: usize, rank: usize, units: usize, bias: bool
         .bias(bias, units)
 }
 
-pub(super) const fn needs(rank: usize, input: Until) -> Needs {
+pub(super) const fn needs(rank: u16, input: Until) -> Needs {
     Needs {
         input,
-        saved: rank,
-        forward_scratch: rank,
+        saved: rank as u64,
+        forward_scratch: rank as u64,
     }
 }
 

@@ -28,6 +28,7 @@ use crate::error::{BuildError, Error};
 use crate::kernels::lanes;
 use crate::network::Layer;
 use crate::plan::Graph;
+use crate::quant::layout;
 use crate::rng::Rng;
 use crate::shape::Shape;
 
@@ -187,6 +188,73 @@ impl Op {
 }
 
 impl Op {
+    /// The same layer with the same settings: a new one does not compile until it is compared here. Two custom layers of the same sizes
+    /// are taken for one, since constants cannot compare addresses.
+    pub(crate) const fn same(&self, other: &Self) -> bool {
+        const fn equal(a: f32, b: f32) -> bool {
+            a.to_bits() == b.to_bits()
+        }
+        let other = *other;
+        match *self {
+            Self::Dense { units } => matches!(other, Self::Dense { units: u } if u == units),
+            Self::LightDense { units, rank } => {
+                matches!(other, Self::LightDense { units: u, rank: r } if u == units && r == rank)
+            }
+            Self::LeakyRelu { slope } => {
+                matches!(other, Self::LeakyRelu { slope: s } if equal(s, slope))
+            }
+            Self::Dropout { rate } => matches!(other, Self::Dropout { rate: r } if equal(r, rate)),
+            Self::Conv2d { filters, window } => {
+                matches!(other, Self::Conv2d { filters: f, window: w } if f == filters && w.same(window))
+            }
+            Self::LightConv2d {
+                filters,
+                rank,
+                window,
+            } => {
+                matches!(other, Self::LightConv2d { filters: f, rank: r, window: w }
+                    if f == filters && r == rank && w.same(window))
+            }
+            Self::DepthwiseConv2d { multiplier, window } => {
+                matches!(other, Self::DepthwiseConv2d { multiplier: m, window: w }
+                    if m == multiplier && w.same(window))
+            }
+            Self::SeparableConv2d {
+                filters,
+                multiplier,
+                window,
+            } => {
+                matches!(other, Self::SeparableConv2d { filters: f, multiplier: m, window: w }
+                    if f == filters && m == multiplier && w.same(window))
+            }
+            Self::BatchNorm { momentum, epsilon } => {
+                matches!(other, Self::BatchNorm { momentum: m, epsilon: e }
+                    if equal(m, momentum) && equal(e, epsilon))
+            }
+            Self::MaxPool2d { window } => {
+                matches!(other, Self::MaxPool2d { window: w } if w.same(window))
+            }
+            Self::AveragePool2d { window } => {
+                matches!(other, Self::AveragePool2d { window: w } if w.same(window))
+            }
+            Self::ZeroPadding2d { border } => {
+                matches!(other, Self::ZeroPadding2d { border: b } if b.same(border))
+            }
+            Self::Custom { layer: _, saved } => {
+                matches!(other, Self::Custom { layer: _, saved: s } if s == saved)
+            }
+            Self::Relu
+            | Self::Relu6
+            | Self::Sigmoid
+            | Self::Tanh
+            | Self::Softmax
+            | Self::Flatten
+            | Self::GlobalAveragePool
+            | Self::GlobalMaxPool
+            | Self::Add => self.kind() as u8 == other.kind() as u8,
+        }
+    }
+
     /// The output may lie where the input lay.
     pub(crate) const fn is_in_place(&self) -> bool {
         matches!(
@@ -356,6 +424,8 @@ const MAX_TENSORS: usize = 4;
 pub(crate) struct Tensors {
     items: [Tensor; MAX_TENSORS],
     len: usize,
+    /// In 64 bits: a layer that is not checked yet may have any number of weights, and tensors whose lengths are cut off.
+    total: u64,
 }
 
 impl Tensors {
@@ -369,46 +439,55 @@ impl Tensors {
         Self {
             items: [none; MAX_TENSORS],
             len: 0,
+            total: 0,
         }
     }
 
-    const fn with(mut self, role: Role, len: usize, fan_in: usize, fan_out: usize) -> Self {
+    const fn with(mut self, role: Role, len: u64, fan_in: usize, fan_out: usize) -> Self {
         // Layers are read in firmware too, where nothing may panic.
         debug_assert!(self.len < MAX_TENSORS, "a layer has one tensor too many");
         if self.len < MAX_TENSORS {
             self.items[self.len] = Tensor {
                 role,
-                len,
+                len: len as usize,
                 fan_in,
                 fan_out,
             };
             self.len += 1;
+            self.total += len;
         }
         self
     }
 
     /// A kernel of a fully connected layer, `[inputs, outputs]`.
     const fn matrix(self, inputs: usize, outputs: usize) -> Self {
-        self.with(Role::Kernel, inputs * outputs, inputs, outputs)
+        let len = inputs as u64 * outputs as u64;
+        self.with(Role::Kernel, len, inputs, outputs)
     }
 
     /// A kernel of a convolution, `[rows, columns, channels, filters]`, whose window has `area` elements.
     const fn convolution(self, area: usize, channels: usize, filters: usize) -> Self {
-        let len = area * channels * filters;
-        self.with(Role::Kernel, len, area * channels, area * filters)
+        // Each below 2^32: the factors are at most 255 · 255 and 65,535, or 1 and 65,535 · 65,535.
+        let (fan_in, fan_out) = (area * channels, area * filters);
+        self.with(
+            Role::Kernel,
+            fan_in as u64 * filters as u64,
+            fan_in,
+            fan_out,
+        )
     }
 
     const fn gamma(self, channels: usize) -> Self {
-        self.with(Role::Gamma, channels, 0, 0)
+        self.with(Role::Gamma, channels as u64, 0, 0)
     }
 
     const fn beta(self, channels: usize) -> Self {
-        self.with(Role::Bias, channels, 0, 0)
+        self.with(Role::Bias, channels as u64, 0, 0)
     }
 
     const fn bias(self, present: bool, len: usize) -> Self {
         if present {
-            self.with(Role::Bias, len, len, len)
+            self.with(Role::Bias, len as u64, len, len)
         } else {
             self
         }
@@ -425,14 +504,8 @@ impl Tensors {
         self.len > 0 && matches!(self.items[0].role, Role::Kernel)
     }
 
-    pub(crate) const fn total(&self) -> usize {
-        let mut sum = 0;
-        let mut i = 0;
-        while i < self.len {
-            sum += self.items[i].len;
-            i += 1;
-        }
-        sum
+    pub(crate) const fn total(&self) -> u64 {
+        self.total
     }
 }
 
@@ -468,21 +541,21 @@ pub(crate) const fn tensors(layer: &Layer, custom: usize) -> Tensors {
             bias,
         ),
         Op::BatchNorm { .. } => batch_norm::tensors(channels),
-        Op::Custom { .. } if custom > 0 => none.with(Role::Custom, custom, 0, 0),
+        Op::Custom { .. } if custom > 0 => none.with(Role::Custom, custom as u64, 0, 0),
         _ => none,
     }
 }
 
-pub(crate) const fn multiply_accumulates(layer: &Layer) -> usize {
+pub(crate) const fn multiply_accumulates(layer: &Layer) -> u64 {
     let (input, output) = (layer.input, layer.output);
     match layer.op {
-        Op::Dense { .. } => input.len() * output.len(),
-        Op::LightDense { rank, .. } => (input.len() + output.len()) * rank as usize,
-        Op::Conv2d { window, .. } => window.area() * input.channels as usize * output.len(),
+        Op::Dense { .. } => input.values() * output.values(),
+        Op::LightDense { rank, .. } => (input.values() + output.values()) * rank as u64,
+        Op::Conv2d { window, .. } => window.area() as u64 * input.channels as u64 * output.values(),
         Op::LightConv2d { rank, window, .. } => {
             light_conv2d::multiply_accumulates(window, input, rank, output)
         }
-        Op::DepthwiseConv2d { window, .. } => window.area() * output.len(),
+        Op::DepthwiseConv2d { window, .. } => window.area() as u64 * output.values(),
         Op::SeparableConv2d {
             multiplier, window, ..
         } => separable_conv2d::multiply_accumulates(window, input, multiplier, output),
@@ -553,10 +626,6 @@ pub(crate) const fn output_shape(op: &Op, input: Shape, flat: bool) -> Result<Sh
             }
             Ok(Shape::flat(input.len() as u16))
         }
-        Op::Add | Op::Custom { .. } => Err(BuildError::HasNo {
-            layer,
-            what: "way to be pushed; it is added by a builder call of its own",
-        }),
         _ => Ok(input),
     }
 }
@@ -591,14 +660,14 @@ pub(crate) enum Until {
     InputGradient,
 }
 
-/// What the memory planner must know of a layer, in elements per sample.
+/// What the memory planner must know of a layer, in elements per sample; in 64 bits, because it is asked before the layer is checked.
 pub(crate) struct Needs {
     /// What backward reads of the input.
     pub(crate) input: Until,
     /// Kept from forward to backward.
-    pub(crate) saved: usize,
-    /// Used within one forward pass where nothing is kept: 0, or as many as `saved`.
-    pub(crate) forward_scratch: usize,
+    pub(crate) saved: u64,
+    /// Used within one forward pass where nothing is kept: 0, or at most as many as `saved`.
+    pub(crate) forward_scratch: u64,
 }
 
 impl Needs {
@@ -625,11 +694,9 @@ pub(crate) const fn needs(layer: &Layer) -> Needs {
             input: Until::weight_gradients_of(layer),
             ..Needs::NOTHING
         },
-        Op::LightDense { rank, .. } => {
-            light_dense::needs(rank as usize, Until::weight_gradients_of(layer))
-        }
+        Op::LightDense { rank, .. } => light_dense::needs(rank, Until::weight_gradients_of(layer)),
         Op::Relu | Op::Relu6 | Op::LeakyRelu { .. } => Needs {
-            saved: activation::mask_len(layer.output.len()),
+            saved: activation::mask_len(layer.output.len()) as u64,
             ..Needs::NOTHING
         },
         Op::Conv2d { .. } | Op::DepthwiseConv2d { .. } => Needs {
@@ -647,20 +714,33 @@ pub(crate) const fn needs(layer: &Layer) -> Needs {
         ),
         Op::BatchNorm { .. } => batch_norm::needs(layer),
         Op::MaxPool2d { .. } => Needs {
-            saved: pooling::places_len(layer.output),
+            saved: pooling::places_len(layer.output) as u64,
             ..Needs::NOTHING
         },
         Op::GlobalMaxPool => Needs {
-            saved: layer.output.len(),
+            saved: layer.output.values(),
             ..Needs::NOTHING
         },
         Op::Custom { saved, .. } => Needs {
             input: Until::InputGradient,
-            saved: saved as usize,
-            forward_scratch: saved as usize,
+            saved: saved as u64,
+            forward_scratch: saved as u64,
         },
         _ => Needs::NOTHING,
     }
+}
+
+/// The most elements that a layer can add to a workspace: its output, the gradients that it may have and a target of its length, the
+/// gradient of its input, and what it keeps, frozen or not; or the scratch of the quantized layer, in words.
+pub(crate) const fn elements(layer: &Layer) -> u64 {
+    let saved = match layer.op {
+        Op::BatchNorm { .. } => batch_norm::KEPT as u64 * layer.output.channels as u64,
+        _ => needs(layer).saved,
+    };
+    4 * layer.output.values()
+        + layer.input.values()
+        + saved
+        + layout::scratch(layer).div_ceil(layout::WORD as u64)
 }
 
 /// Which pass a forward call belongs to.

@@ -36,9 +36,9 @@ pub(super) const fn tensors(
 }
 
 /// The length of one sample between the factors.
-const fn middle_len(input: Shape, multiplier: u16, output: Shape) -> usize {
-    let pixels = output.height as usize * output.width as usize;
-    pixels * input.channels as usize * multiplier as usize
+const fn middle_len(input: Shape, multiplier: u16, output: Shape) -> u64 {
+    let pixels = output.height as u64 * output.width as u64;
+    pixels * input.channels as u64 * multiplier as u64
 }
 
 pub(super) const fn multiply_accumulates(
@@ -46,8 +46,9 @@ pub(super) const fn multiply_accumulates(
     input: Shape,
     multiplier: u16,
     output: Shape,
-) -> usize {
-    middle_len(input, multiplier, output) * (window.area() + output.channels as usize)
+) -> u64 {
+    let outputs = window.area() + output.channels as usize;
+    middle_len(input, multiplier, output) * outputs as u64
 }
 
 pub(super) const fn needs(input: Shape, multiplier: u16, output: Shape, until: Until) -> Needs {

@@ -37,6 +37,21 @@ impl WindowSize {
         Window::between(input, output, self.kernel, self.stride, self.dilation, same)
     }
 
+    pub(crate) const fn same(self, other: Self) -> bool {
+        let Self {
+            kernel,
+            stride,
+            dilation,
+            padding,
+        } = self;
+        kernel.0 == other.kernel.0
+            && kernel.1 == other.kernel.1
+            && stride.0 == other.stride.0
+            && stride.1 == other.stride.1
+            && dilation == other.dilation
+            && padding as u8 == other.padding as u8
+    }
+
     pub(crate) const fn area(self) -> usize {
         self.kernel.0 as usize * self.kernel.1 as usize
     }

@@ -32,6 +32,16 @@ impl Border {
             right: width,
         }
     }
+
+    pub(super) const fn same(self, other: Self) -> bool {
+        let Self {
+            top,
+            bottom,
+            left,
+            right,
+        } = self;
+        top == other.top && bottom == other.bottom && left == other.left && right == other.right
+    }
 }
 
 pub(super) const fn output_shape(

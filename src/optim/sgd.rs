@@ -86,7 +86,7 @@ impl Optimizer for Momentum {
         state: &mut [f32],
     ) -> bool {
         let mut finite = true;
-        for ((w, g), v) in weights.iter_mut().zip(gradients).zip(state) {
+        for ((w, g), v) in weights.iter_mut().zip(gradients).zip(state.iter_mut()) {
             let change = step.rate * g;
             *v = self.momentum * *v - change;
             let change = if self.nesterov {
@@ -94,10 +94,11 @@ impl Optimizer for Momentum {
             } else {
                 -*v
             };
-            let moved = subtract(w, change);
+            finite &= subtract(w, change);
+        }
+        if !finite {
             // A velocity that leads to no finite weight would lead to none in the next steps either.
-            *v = if moved { *v } else { 0.0 };
-            finite &= moved;
+            state.fill(0.0);
         }
         finite
     }

@@ -1,6 +1,7 @@
 //! Training that knows that its network will be quantized.
 
 use super::layout;
+use super::quantize::{quantized_weight, weight_scale};
 use super::{Quantization, infer::check_kinds, resolved};
 use crate::error::{Buffer, Error};
 use crate::kernels::relu;
@@ -50,11 +51,12 @@ impl sealed::Rounding for Exact {
     fn round_output(&self, _: &[Layer], _: Output<'_>) {}
 }
 
-/// Computes with the numbers that a quantized network has: weights rounded to 255 steps for each output channel, activations to their 256.
+/// Computes with the numbers that a quantized network has: weights rounded to 255 steps for each output channel, as
+/// [`quantize`](super::quantize) rounds them, and activations to their 256, as [`Quantization::quantize`] does.
 ///
 /// Gradients pass straight through the rounding (Bengio et al., arXiv 1308.3432; Jacob et al., arXiv 1712.05877), and change weights that
 /// are not rounded. Above the end of a ReLU's range they are 0, as above that of ReLU6: the integers do not see what changes there.
-/// [`Trainer::quantization_aware`](crate::Trainer::quantization_aware) trains so.
+/// [`Trainer::quantization_aware`](crate::Trainer::quantization_aware) makes it for its own network, and trains so.
 #[derive(Debug)]
 pub struct FakeQuantization<'m> {
     quantizations: &'m [Quantization],
@@ -62,14 +64,8 @@ pub struct FakeQuantization<'m> {
 }
 
 impl<'m> FakeQuantization<'m> {
-    /// Of a network that can be quantized, with the quantizations of its tensors, as a [`Calibration`](super::Calibration) chooses them, and
-    /// memory for its weights as they are used, [`Network::weights`](crate::Network::weights) elements.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Length`] if a buffer does not have the length that the network needs, [`Error::Unquantizable`] if it has a layer that cannot be
-    /// quantized.
-    pub fn new(
+    /// Of a network that can be quantized, with the quantizations of its tensors and memory for its weights as they are used.
+    pub(crate) fn new(
         graph: &impl Graph,
         quantizations: &'m [Quantization],
         weights: &'m mut [f32],
@@ -91,15 +87,19 @@ impl sealed::Rounding for FakeQuantization<'_> {
             *rounded = *weight;
         }
         for layer in layers {
-            let kernel = self.weights.get_mut(layer.weights_range());
-            let kernel = kernel.and_then(|own| own.get_mut(..layout::kernel_len(layer)));
+            let own = self.weights.get_mut(layer.weights_range());
+            let own = own.and_then(|own| own.split_at_mut_checked(layout::kernel_len(layer)));
+            let (kernel, biases) = own.unwrap_or_default();
             let filters = usize::from(layer.output.channels).max(1);
-            let kernel = kernel.unwrap_or_default();
+            let source = resolved(layers, self.quantizations, layer.source.into());
             for filter in 0..filters.min(kernel.len()) {
-                let own = kernel.iter().skip(filter).step_by(filters);
-                let largest = own.fold(0.0_f32, |most, weight| most.max(weight.abs()));
+                let bias = biases.get(filter).copied().unwrap_or_default();
+                let scale = weight_scale(kernel.iter().skip(filter).step_by(filters), bias, source);
                 for weight in kernel.iter_mut().skip(filter).step_by(filters) {
-                    *weight = round_to(*weight, largest / 127.0, (-127.0, 127.0));
+                    // What is not finite stays so, for training to see it.
+                    if weight.is_finite() && scale.is_finite() {
+                        *weight = (scale * f64::from(quantized_weight(*weight, scale))) as f32;
+                    }
                 }
             }
         }
@@ -139,19 +139,10 @@ impl sealed::Rounding for FakeQuantization<'_> {
 }
 
 fn round_all(quantization: Quantization, values: &mut [f32]) {
-    let zero = f32::from(quantization.zero_point);
-    let limits = (-128.0 - zero, 127.0 - zero);
     for value in values {
-        *value = round_to(*value, quantization.scale, limits);
+        // What is not a number stays none, for training to see it.
+        if !value.is_nan() {
+            *value = quantization.dequantize(quantization.quantize(*value));
+        }
     }
-}
-
-/// The nearest multiple of a step between two multiples of it; halves to the even one.
-fn round_to(value: f32, step: f32, (low, high): (f32, f32)) -> f32 {
-    /// Of a number that is added and taken away again, no bits behind the point are left.
-    const ROUNDER: f32 = 12_582_912.0;
-    if step <= 0.0 {
-        return 0.0;
-    }
-    ((value / step).clamp(low, high) + ROUNDER - ROUNDER) * step
 }

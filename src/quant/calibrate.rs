@@ -28,6 +28,8 @@ pub struct TensorRange {
     max: f32,
     /// The histogram goes from the negative of it to it; a power of 2.
     reach: f32,
+    /// The values of the tensor in a sample, which tell it from another network's.
+    len: u32,
 }
 
 impl TensorRange {
@@ -36,6 +38,7 @@ impl TensorRange {
         min: f32::INFINITY,
         max: f32::NEG_INFINITY,
         reach: 0.0,
+        len: 0,
     };
 
     /// The smallest value.
@@ -48,8 +51,17 @@ impl TensorRange {
         self.max
     }
 
+    const fn is_empty(&self) -> bool {
+        self.min > self.max
+    }
+
     fn observe(&mut self, values: &[f32], bins: &mut [u32]) {
+        self.len = values.len() as u32;
         for value in values {
+            if value.is_nan() {
+                // No range covers it: `choose` says so.
+                (self.min, self.max) = (f32::NEG_INFINITY, f32::INFINITY);
+            }
             self.min = self.min.min(*value);
             self.max = self.max.max(*value);
         }
@@ -175,19 +187,23 @@ pub struct Calibration<'m, G> {
     inference: Inference<'m, G>,
     ranges: &'m mut [TensorRange],
     histograms: &'m mut [u32],
+    /// The samples so far, those that were refused among them.
+    samples: usize,
 }
 
 impl<'m, G: Graph> Calibration<'m, G> {
     /// A session of a trained network, which has only layers that can be quantized, in
     /// [`Network::inference_workspace`](crate::Network::inference_workspace) elements.
     ///
-    /// `ranges` are those of its input and of the output of each layer, empty or of a calibration that goes on. `histograms` is empty, or
-    /// holds the same even number of bins for each of them; the methods but [`RangeMethod::MinMax`] need them, and 512 bins serve well.
+    /// `ranges` are those of its input and of the output of each layer, [empty](TensorRange::EMPTY) or of a calibration that goes on.
+    /// `histograms` is empty, or holds the same even number of bins for each of them, which start at 0 where the range is empty; the methods
+    /// but [`RangeMethod::MinMax`] need them, and 512 bins serve well.
     ///
     /// # Errors
     ///
-    /// [`Error::Length`] if a buffer does not have the length that the network needs, [`Error::Unquantizable`] if it has a layer that cannot be
-    /// quantized.
+    /// [`Error::Length`] if a buffer does not have the length that the network needs, or if there are histograms for a calibration that
+    /// started without; [`Error::Unquantizable`] if the network has a layer that cannot be quantized; [`Error::OtherNetwork`] if the ranges
+    /// are of tensors of other sizes.
     pub fn new(
         graph: G,
         weights: &'m [f32],
@@ -201,10 +217,33 @@ impl<'m, G: Graph> Calibration<'m, G> {
         Error::check_length(Buffer::Quantizations, tensors, ranges.len())?;
         let bins = histograms.len() / tensors / 2 * 2;
         Error::check_length(Buffer::Histograms, bins * tensors, histograms.len())?;
+        let outputs = graph.layers().iter().map(|layer| layer.output.len());
+        let lens = core::iter::once(graph.sizes().input).chain(outputs);
+        let mut all_bins = histograms.chunks_mut(bins.max(1));
+        for (tensor, (range, len)) in ranges.iter_mut().zip(lens).enumerate() {
+            let own_bins = all_bins.next();
+            if range.is_empty() {
+                *range = TensorRange::EMPTY;
+                own_bins.unwrap_or_default().fill(0);
+            } else if range.len as usize != len {
+                let what = "the ranges";
+                return Err(Error::OtherNetwork { what, tensor });
+            } else if own_bins.is_some()
+                && range.reach == 0.0
+                && (range.min, range.max) != (0.0, 0.0)
+            {
+                return Err(Error::Length {
+                    buffer: Buffer::Histograms,
+                    expected: 0,
+                    found: bins * tensors,
+                });
+            }
+        }
         Ok(Self {
             inference: Inference::new(graph, weights, workspace)?,
             ranges,
             histograms,
+            samples: 0,
         })
     }
 
@@ -212,12 +251,15 @@ impl<'m, G: Graph> Calibration<'m, G> {
     ///
     /// # Errors
     ///
-    /// [`Error::Length`] if it is not one, [`Error::NonFiniteSample`] if a value is not finite; it is then not counted.
+    /// [`Error::Length`] if it is not one. [`Error::NonFiniteSample`] if a value is not finite, with the number of calls before this one as its
+    /// index: it changes no range, and the next sample can follow.
     pub fn observe(&mut self, sample: &[f32]) -> Result<(), Error> {
         let expected = self.inference.sizes().input;
         Error::check_length(Buffer::Input, expected, sample.len())?;
+        let index = self.samples;
+        self.samples += 1;
         if !sample.iter().all(|value| value.is_finite()) {
-            return Err(Error::NonFiniteSample { sample: 0 });
+            return Err(Error::NonFiniteSample { sample: index });
         }
         let bins = self.histograms.len() / self.ranges.len().max(1);
         let mut tensors = Tensors {
@@ -250,10 +292,15 @@ impl<'m, G: Graph> Calibration<'m, G> {
 
     /// Chooses how each tensor is quantized, 0 the network's input, `i + 1` the output of layer `i`.
     ///
+    /// The network's input must have varied: with one value alone, all 0 for instance, the samples were not read or say nothing, and a
+    /// network that is quantized with them gives one answer for ever. An output of a layer may be the same always, as that of a ReLU that no
+    /// sample reached; of such zeros alone come integers that stand for 0, whatever the layer computes later.
+    ///
     /// # Errors
     ///
-    /// [`Error::Empty`] if nothing was observed; [`Error::Length`] if `quantizations` is not one for each tensor, or if the method needs
-    /// histograms and there are none; [`Error::OutOfRange`] if a percentile is not above a half and at most 1, or values are too large.
+    /// [`Error::Empty`] if nothing was observed; [`Error::Calibration`] if the network's input never varied, or if a value of a tensor was
+    /// NaN or infinite; [`Error::Length`] if `quantizations` is not one for each tensor, or if the method needs histograms and there are
+    /// none; [`Error::OutOfRange`] if a percentile is not above a half and at most 1, or values are too large.
     pub fn choose(
         &self,
         method: RangeMethod,
@@ -269,8 +316,17 @@ impl<'m, G: Graph> Calibration<'m, G> {
         }
         for (tensor, quantization) in quantizations.iter_mut().enumerate() {
             let range = self.ranges.get(tensor).ok_or(Error::Plan)?;
-            if range.min > range.max {
+            if range.is_empty() {
                 return Err(Error::Empty);
+            }
+            if !(range.min.is_finite() && range.max.is_finite()) {
+                let why =
+                    "a value was NaN or infinite; check the weights and how large samples are";
+                return Err(Error::Calibration { tensor, why });
+            }
+            if tensor == 0 && range.min == range.max {
+                let why = "all values were the same; observe samples that vary as they do in use";
+                return Err(Error::Calibration { tensor, why });
             }
             let (low, high) = self.limits(tensor, *range, method)?;
             *quantization = Quantization::of_range(low, high)?;
@@ -304,10 +360,9 @@ impl<'m, G: Graph> Calibration<'m, G> {
             RangeMethod::MinMax => (low, high),
             RangeMethod::Percentile(share) => {
                 let clipped = 1.0 - f64::from(share);
-                (
-                    histogram.below(clipped).max(low),
-                    histogram.above(clipped).min(high),
-                )
+                let high = histogram.above(clipped).min(high);
+                // Values beyond the largest reach all lie in the last bin.
+                (histogram.below(clipped).max(low).min(high), high)
             }
             RangeMethod::MeanSquaredError => {
                 /// Of the whole range.

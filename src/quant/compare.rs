@@ -1,8 +1,9 @@
 //! What quantization costs, layer by layer.
 
-use super::infer::Int8Inference;
+use super::infer::{Int8Inference, check_finite};
 use super::{Quantization, layout};
 use crate::error::{Buffer, Error};
+use crate::file::first_other_tensor;
 use crate::infer::Inference;
 use crate::math;
 use crate::plan::Graph;
@@ -62,14 +63,23 @@ impl<'m, G: Graph> Comparison<'m, G> {
     ///
     /// # Errors
     ///
-    /// [`Error::Length`] if there are more or fewer.
+    /// [`Error::Length`] if there are more or fewer errors; [`Error::OtherNetwork`] if the quantized session is one of another network;
+    /// [`Error::OutOfRange`] if a scale, an exponent or a zero point of its weights is none that [`quantize`](super::quantize) writes for this
+    /// network.
     pub fn new(
         real: Inference<'m, G>,
         quantized: Int8Inference<'m, G>,
         errors: &'m mut [TensorError],
     ) -> Result<Self, Error> {
-        let tensors = real.graph().layers().len() + 1;
-        Error::check_length(Buffer::Quantizations, tensors, errors.len())?;
+        let layers = real.graph().layers();
+        if let Some(tensor) = first_other_tensor(layers, quantized.graph().layers()) {
+            return Err(Error::OtherNetwork {
+                what: "the quantized session",
+                tensor,
+            });
+        }
+        quantized.check_weights()?;
+        Error::check_length(Buffer::Quantizations, layers.len() + 1, errors.len())?;
         Ok(Self {
             real,
             quantized,
@@ -81,11 +91,12 @@ impl<'m, G: Graph> Comparison<'m, G> {
     ///
     /// # Errors
     ///
-    /// [`Error::Length`] if the sample or `input` is not one.
+    /// [`Error::Length`] if the sample or `input` is not one; [`Error::NonFiniteInput`] if a value of the sample is not finite.
     pub fn run(&mut self, sample: &[f32], input: &mut [i8]) -> Result<(&[f32], &[i8]), Error> {
         let expected = self.real.sizes().input;
         Error::check_length(Buffer::Input, expected, sample.len())?;
         Error::check_length(Buffer::Input, expected, input.len())?;
+        check_finite(sample)?;
         let own = self.quantized.input_quantization();
         for (quantized, real) in input.iter_mut().zip(sample) {
             *quantized = own.quantize(*real);

@@ -1,6 +1,7 @@
 //! Inference of a quantized network.
 
 use super::Quantization;
+use super::check::{BadHead, check_heads};
 use super::layout::{self, ADD, CHANNEL, HEAD, SOFTMAX};
 use crate::error::{Buffer, Error};
 use crate::infer::check_layers;
@@ -22,6 +23,9 @@ pub struct Int8Inference<'m, G> {
 
 impl<'m, G: Graph> Int8Inference<'m, G> {
     /// A session of `graph`, a [`Model`](crate::Model) or a `&`[`Plan`](crate::Plan).
+    ///
+    /// The words are taken as they are: those of another network with as many of them compute wrong numbers. A model file knows its
+    /// network: [`file`](crate::file) refuses the words of another one, while compiling or when it is read.
     ///
     /// # Errors
     ///
@@ -88,14 +92,25 @@ impl<'m, G: Graph> Int8Inference<'m, G> {
     ///
     /// # Errors
     ///
-    /// [`Error::Length`] if `input` or `quantized` is not one sample.
+    /// [`Error::Length`] if `input` or `quantized` is not one sample; [`Error::NonFiniteInput`] if a value of the input is not finite.
     pub fn run_real(&mut self, input: &[f32], quantized: &mut [i8]) -> Result<&[i8], Error> {
         Error::check_length(Buffer::Input, input.len(), quantized.len())?;
+        check_finite(input)?;
         let quantization = self.input_quantization();
         for (quantized, real) in quantized.iter_mut().zip(input) {
             *quantized = quantization.quantize(*real);
         }
         self.run(quantized)
+    }
+
+    pub(super) fn graph(&self) -> &G {
+        &self.graph
+    }
+
+    /// Looks at all words that can be told from those of another network.
+    pub(super) fn check_weights(&self) -> Result<(), Error> {
+        check_heads(self.graph.layers(), self.weights)
+            .map_err(|BadHead { what, range, .. }| Error::OutOfRange { what, range })
     }
 
     /// Before the first layer.
@@ -116,6 +131,14 @@ impl<'m, G: Graph> Int8Inference<'m, G> {
         let start = self.graph.quantized_slots().last()?.output as usize;
         let tensors = bytemuck::must_cast_slice::<u32, i8>(self.workspace);
         tensors.get(start..start + self.graph.sizes().output)
+    }
+}
+
+/// An input without NaN and infinities, which have no integer.
+pub(super) fn check_finite(input: &[f32]) -> Result<(), Error> {
+    match input.iter().position(|value| !value.is_finite()) {
+        Some(index) => Err(Error::NonFiniteInput { index }),
+        None => Ok(()),
     }
 }
 
@@ -314,7 +337,7 @@ fn mapping<G: Graph>(
     head: Head,
     record: &[u32],
     x: &[i8],
-    rows: &mut [i16],
+    rows: &mut [u32],
     y: &mut [i8],
 ) -> Option<()> {
     let channels = usize::from(layer.input.channels);

@@ -155,7 +155,7 @@ const fn readers(layers: &[Layer], tensor: u8) -> usize {
 }
 
 /// The bytes that a layer needs beside its tensors while it runs.
-pub(crate) const fn scratch(layer: &Layer) -> usize {
+pub(crate) const fn scratch(layer: &Layer) -> u64 {
     match layer.op {
         Op::Conv2d { .. } => match geometry(layer) {
             Some(geometry) => geometry.scratch(),

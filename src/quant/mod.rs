@@ -140,12 +140,12 @@ impl Quantization {
     ///
     /// # Errors
     ///
-    /// [`Error::OutOfRange`] if one of them is not finite, or they are too far apart.
+    /// [`Error::OutOfRange`] if one of them is not finite, if the first is above the second, or if they are too far apart.
     pub fn of_range(low: f32, high: f32) -> Result<Self, Error> {
-        if !(low.is_finite() && high.is_finite()) {
+        if !(low.is_finite() && high.is_finite() && low <= high) {
             return Err(Error::OutOfRange {
                 what: "the ends of a tensor's range",
-                range: "the finite numbers",
+                range: "the finite numbers, the lower one first",
             });
         }
         let (low, high) = (low.min(0.0), high.max(0.0));

@@ -17,13 +17,13 @@ use crate::plan::Graph;
 /// Where the law leaves no choice (see [the table](super)) they are not read; a ReLU that the layer before does gets a zero point of -128, one
 /// that ends at 6 a scale of at most 6/255.
 ///
-/// Weights are symmetric, -127 to 127, with a scale for each output channel. A bias that would be too large in steps of the scales of
-/// input and weights makes the scale of its channel larger.
+/// Weights are symmetric, -127 to 127, with a scale for each output channel; halves are rounded away from zero. A bias that would be
+/// too large in steps of the scales of input and weights makes the scale of its channel larger.
 ///
 /// # Errors
 ///
 /// [`Error::Length`] if a buffer does not have the length that the network needs, [`Error::Unquantizable`] if it has a layer that cannot be
-/// quantized, or a sum of more than 65,000 products; [`Error::OutOfRange`] if a weight is not finite.
+/// quantized, a sum of more than 65,000 products, or a mean of more than 8,421,504 pixels; [`Error::OutOfRange`] if a weight is not finite.
 pub fn quantize<G: Graph>(
     graph: G,
     weights: &[f32],
@@ -134,7 +134,7 @@ impl Work<'_> {
                 self.filters(record)
             }
             Op::Add => Ok(self.add(record)),
-            Op::GlobalAveragePool => Ok(self.average(record)),
+            Op::GlobalAveragePool => self.average(record),
             Op::Softmax => Ok(self.softmax(record)),
             Op::Relu | Op::Relu6 | Op::LeakyRelu { .. } | Op::Sigmoid | Op::Tanh => {
                 self.table(record);
@@ -151,38 +151,23 @@ impl Work<'_> {
             .weights
             .split_at_checked(kernel_len(self.layer))
             .ok_or(Error::Plan)?;
-        // What a sum and a zero point's share of the bias leave to the bias itself.
-        let most_bias = i64::from(i32::MAX) - 256 * 127 * terms as i64;
+        let most_bias = most_bias(terms);
         if most_bias < 1 << 20 {
-            return Err(Error::Unquantizable {
-                layer: self.index,
-                name: self.layer.name(),
-                why: "a sum of its products may not fit 32 bits",
-            });
+            return Err(self.overflows("a sum of its products may not fit 32 bits"));
         }
         let source_scale = f64::from(self.source.scale);
         let channel = |filter: usize, least_scale: f64| {
             let weights = kernel.iter().skip(filter).step_by(filters);
-            let largest = weights.clone().fold(0.0_f32, |most, w| most.max(w.abs()));
-            let bias = f64::from(biases.get(filter).copied().unwrap_or_default());
-            let scale = (f64::from(largest) / 127.0)
-                .max(bias.abs() / (source_scale * most_bias as f64))
-                .max(least_scale);
-            let quantized = move |weight: f32| {
-                if scale > 0.0 {
-                    round(f64::from(weight) / scale).clamp(-127, 127) as i8
-                } else {
-                    0
-                }
-            };
+            let bias = biases.get(filter).copied().unwrap_or_default();
+            let scale = weight_scale(weights.clone(), bias, self.source).max(least_scale);
             let (mut sum, mut absolute) = (0, 0);
             for weight in weights {
-                let weight = i64::from(quantized(*weight));
+                let weight = i64::from(quantized_weight(*weight, scale));
                 sum += weight;
                 absolute += weight.abs();
             }
             let bias = if scale > 0.0 {
-                round(bias / (source_scale * scale)).clamp(-most_bias, most_bias)
+                round(f64::from(bias) / (source_scale * scale)).clamp(-most_bias, most_bias)
             } else {
                 0
             };
@@ -192,10 +177,9 @@ impl Work<'_> {
                 bias: bias as i32,
                 most: bias.abs() + 128 * absolute,
                 multiplier: source_scale * scale / f64::from(self.output.scale),
-                quantized,
             }
         };
-        // What fits the sums of a channel is enough for it: a larger multiplier saturates them anyway.
+        // What fits the sums of a channel is enough for it: with a larger multiplier they saturate the output, but for a few next to 0.
         let exponent = (0..filters).fold(0, |most, filter| {
             let own = channel(filter, 0.0);
             most.max(exponent_of(own.multiplier).min(room(own.most)))
@@ -203,11 +187,12 @@ impl Work<'_> {
         let geometry = layout::geometry(self.layer).filter(|geometry| geometry.is_narrow());
         for filter in 0..filters {
             let mut own = channel(filter, 0.0);
-            // A sum must fit with the exponent, too: a coarser scale makes it smaller.
+            // A sum must fit with the exponent of all channels, too: a coarser scale makes it smaller, though not always in proportion, since
+            // weights may be rounded up. It ends where all of them are 0, at the latest.
             let most = i64::from(i32::MAX) >> exponent;
-            if own.most > most {
-                let coarser = own.most as f64 / most as f64 * (1.0 + 1e-6);
-                own = channel(filter, own.scale * coarser + f64::MIN_POSITIVE);
+            while own.most > most {
+                let coarser = (own.most as f64 / most as f64).max(1.0 + 1.0 / 64.0);
+                own = channel(filter, own.scale * coarser);
             }
             let multiplier = fixed(own.multiplier, 32 - exponent);
             let words = [own.bias as u32, multiplier as u32];
@@ -221,7 +206,7 @@ impl Work<'_> {
             place.copy_from_slice(&words);
             let bytes = bytemuck::must_cast_slice_mut::<u32, i8>(record);
             for (term, weight) in kernel.iter().skip(filter).step_by(filters).enumerate() {
-                let weight = (own.quantized)(*weight);
+                let weight = quantized_weight(*weight, own.scale);
                 if let Some(geometry) = &geometry {
                     let at = 4 * (start + CHANNEL) + 2 * narrow_place(geometry, term);
                     let place = bytes.get_mut(at..at + 2).ok_or(Error::Plan)?;
@@ -245,15 +230,28 @@ impl Work<'_> {
         }
     }
 
-    fn average(&self, record: &mut [u32]) -> u32 {
+    fn average(&self, record: &mut [u32]) -> Result<u32, Error> {
         let input = self.layer.input;
         let pixels = i64::from(input.height) * i64::from(input.width);
+        // A value is at most 255 from its zero point.
+        let most = 255 * pixels;
+        if most > i64::from(i32::MAX) {
+            return Err(self.overflows("a sum of its pixels may not fit 32 bits"));
+        }
         let (from, to) = (f64::from(self.source.scale), f64::from(self.output.scale));
         let multiplier = from / (to * pixels as f64);
-        let exponent = exponent_of(multiplier).min(room(255 * pixels));
+        let exponent = exponent_of(multiplier).min(room(most));
         let bias = -i64::from(self.source.zero_point) * pixels;
         write(record, [bias as i32, fixed(multiplier, 32 - exponent)]);
-        exponent
+        Ok(exponent)
+    }
+
+    fn overflows(&self, why: &'static str) -> Error {
+        Error::Unquantizable {
+            layer: self.index,
+            name: self.layer.name(),
+            why,
+        }
     }
 
     fn add(&self, record: &mut [u32]) -> u32 {
@@ -320,14 +318,39 @@ impl Work<'_> {
 }
 
 /// A filter's numbers.
-struct Channel<F> {
+struct Channel {
     scale: f64,
     bias: i32,
-    /// No sum is larger.
+    /// No part of a sum is larger.
     most: i64,
     /// The scale of its sums over that of the output.
     multiplier: f64,
-    quantized: F,
+}
+
+/// What a sum of so many products, and the zero point's share of the bias, leave of 32 bits to the bias itself.
+fn most_bias(terms: usize) -> i64 {
+    i64::from(i32::MAX) - 256 * 127 * terms as i64
+}
+
+/// The scale of a channel's weights: the largest one is 127, and the bias fits beside a sum of products. 0 if they are all 0.
+pub(super) fn weight_scale<'a>(
+    weights: impl ExactSizeIterator<Item = &'a f32>,
+    bias: f32,
+    source: Quantization,
+) -> f64 {
+    let most_bias = most_bias(weights.len()) as f64;
+    let largest = weights.fold(0.0_f32, |most, weight| most.max(weight.abs()));
+    let bias = f64::from(bias).abs();
+    (f64::from(largest) / 127.0).max(bias / (f64::from(source.scale) * most_bias))
+}
+
+/// A weight in steps of its channel's scale.
+pub(super) fn quantized_weight(weight: f32, scale: f64) -> i8 {
+    if scale > 0.0 {
+        round(f64::from(weight) / scale).clamp(-127, 127) as i8
+    } else {
+        0
+    }
 }
 
 /// Signed numbers as words.
@@ -337,10 +360,11 @@ fn write<const N: usize>(record: &mut [u32], values: [i32; N]) {
     }
 }
 
-/// The smallest exponent with which a multiplier is below 2^31.
+/// The smallest exponent with which a multiplier is below 2^31, at most 9: a multiplier of 256 takes every sum but 0 past the ends of the
+/// output already.
 fn exponent_of(multiplier: f64) -> u32 {
     let mut exponent = 0;
-    while exponent < 31 && multiplier * power(32 - exponent) >= power(31) - 0.5 {
+    while exponent < 9 && multiplier * power(32 - exponent) >= power(31) - 0.5 {
         exponent += 1;
     }
     exponent

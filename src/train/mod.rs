@@ -18,7 +18,7 @@ use crate::metrics::Metrics;
 use crate::network::{Layer, Network};
 use crate::optim::{Optimizer, Step};
 use crate::plan::{Graph, Plan};
-use crate::quant::{Exact, FakeQuantization, Rounding};
+use crate::quant::{Exact, FakeQuantization, Quantization, Rounding};
 use crate::rng::{Permutation, Rng};
 use crate::schedule::Schedule;
 use crate::workspace::Workspace;
@@ -38,9 +38,9 @@ pub struct Memory<'m> {
 }
 
 impl Network {
-    /// The elements of state of an optimizer.
+    /// The elements of state of an optimizer. `usize::MAX`, which no buffer has, if they are more than a `usize` counts.
     pub const fn optimizer_state<O: Optimizer>(&self) -> usize {
-        O::STATE * self.trainable_weights()
+        O::STATE.saturating_mul(self.trainable_weights())
     }
 
     /// Fills the weights with the starting values of each layer's initializer, a function of the network and the seed, and the moving
@@ -148,7 +148,7 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
         Error::check_length(Buffer::Gradients, sizes.trainable, memory.gradients.len())?;
         Error::check_length(
             Buffer::OptimizerState,
-            O::STATE * sizes.trainable,
+            O::STATE.saturating_mul(sizes.trainable),
             memory.optimizer_state.len(),
         )?;
         if const { O::KEEPS_GRADIENTS } {
@@ -172,13 +172,15 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
 
     /// The same session, which goes on with the numbers that a quantized network computes with, to win back what rounding loses.
     ///
-    /// The weights that it changes are not rounded; [`quantize`](crate::quant::quantize) them afterwards with the same quantizations.
+    /// `quantizations` are those of the network's input and of each layer's output, as a [`Calibration`](crate::quant::Calibration)
+    /// chooses them; `rounded` is memory for the weights as they are used, [`Network::weights`] elements. The weights that training
+    /// changes are not rounded; [`quantize`](crate::quant::quantize) them afterwards with the same quantizations.
     ///
     /// ```
-    /// use lightlayers::dataset::PackedImages;
+    /// use lightlayers::dataset::{Dataset, PackedImages, Target};
     /// use lightlayers::loss::SoftmaxCrossEntropy;
     /// use lightlayers::optim::Adam;
-    /// use lightlayers::quant::{Calibration, FakeQuantization, Quantization, RangeMethod, TensorRange};
+    /// use lightlayers::quant::{Calibration, Quantization, RangeMethod, TensorRange};
     /// use lightlayers::schedule::Constant;
     /// use lightlayers::{Epoch, Memory, Model, Network, Trainer};
     ///
@@ -196,12 +198,16 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
     /// let mut ranges = [TensorRange::EMPTY; NET.len() + 1];
     /// let mut workspace = [0.0; NET.inference_workspace()];
     /// let mut calibration = Calibration::new(Digits, &weights, &mut workspace, &mut ranges, &mut [])?;
-    /// calibration.observe(&[0.5; 64])?;
+    /// # let bytes = include_bytes!("../../examples/data/digits.bin");
+    /// let mut digits = PackedImages::new(bytes)?;
+    /// let mut sample = [0.0; 64];
+    /// for index in 0..20 {
+    ///     digits.read(index, &mut sample, &mut Target::new(&mut [0.0; 10]))?;
+    ///     calibration.observe(&sample)?;
+    /// }
     /// let mut quantizations = [Quantization::PIXELS; NET.len() + 1];
     /// calibration.choose(RangeMethod::MinMax, &mut quantizations)?;
     ///
-    /// let mut rounded = [0.0; NET.weights()];
-    /// let fake = FakeQuantization::new(&Digits, &quantizations, &mut rounded)?;
     /// let memory = Memory {
     ///     weights: &mut weights,
     ///     gradients: &mut [0.0; NET.trainable_weights()],
@@ -209,19 +215,24 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
     ///     workspace: &mut [0.0; NET.training_workspace(1)],
     /// };
     /// let trainer = Trainer::new(Digits, SoftmaxCrossEntropy::new(), Adam::new(), memory)?;
-    /// let mut trainer = trainer.quantization_aware(fake);
-    /// # let bytes = include_bytes!("../../examples/data/digits.bin");
-    /// let mut digits = PackedImages::new(bytes)?;
+    /// let mut rounded = [0.0; NET.weights()];
+    /// let mut trainer = trainer.quantization_aware(&quantizations, &mut rounded)?;
     /// trainer.epoch(&mut digits, Epoch::shuffled(32, 1), &Constant(1e-3), |_| {})?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Length`] if a buffer does not have the length that the network needs, [`Error::Unquantizable`] if it has a layer that
+    /// cannot be quantized.
     pub fn quantization_aware(
         self,
-        fake: FakeQuantization<'m>,
-    ) -> Trainer<'m, G, L, O, FakeQuantization<'m>> {
-        Trainer {
+        quantizations: &'m [Quantization],
+        rounded: &'m mut [f32],
+    ) -> Result<Trainer<'m, G, L, O, FakeQuantization<'m>>, Error> {
+        Ok(Trainer {
+            rounding: FakeQuantization::new(&self.graph, quantizations, rounded)?,
             graph: self.graph,
-            rounding: fake,
             loss: self.loss,
             optimizer: self.optimizer,
             weights: self.weights,
@@ -230,7 +241,7 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
             workspace: self.workspace,
             step: self.step,
             dropout_seed: self.dropout_seed,
-        }
+        })
     }
 }
 

@@ -21,7 +21,7 @@ pub fn infer<M: Model>(model: M) -> Result<Work, Box<dyn Error>> {
     let mut workspace = vec![0.0; M::NET.inference_workspace()];
     let mut inference = Inference::new(model, &weights, &mut workspace)?;
     Ok(Work {
-        multiply_accumulates: M::NET.multiply_accumulates() as u64,
+        multiply_accumulates: M::NET.multiply_accumulates(),
         checksum: nets::checksum(inference.run(&sample)?),
         data_in_flash: bytes(&sample) + bytes(&weights),
     })
@@ -37,7 +37,11 @@ pub fn infer_int8<M: Model + Copy>(model: M) -> Result<Work, Box<dyn Error>> {
     let products = M::NET.multiply_accumulates();
     Ok(Work {
         // Pooling has none: it is counted by its inputs.
-        multiply_accumulates: if products > 0 { products } else { sample.len() } as u64,
+        multiply_accumulates: if products > 0 {
+            products
+        } else {
+            sample.len() as u64
+        },
         checksum: nets::checksum_of_bytes(outputs.iter().map(|value| *value as u8)),
         data_in_flash: (size_of_val(&*words) + sample.len()) as u64,
     })
@@ -61,7 +65,7 @@ pub fn train<M: Model>(model: M) -> Result<Work, Box<dyn Error>> {
         nets::step(&mut training, &sample)?;
     }
     Ok(Work {
-        multiply_accumulates: M::NET.multiply_accumulates() as u64,
+        multiply_accumulates: M::NET.multiply_accumulates(),
         checksum: nets::checksum(training.weights()),
         data_in_flash: bytes(&sample),
     })

@@ -80,7 +80,7 @@ fn add(net: Network, choices: &mut Choices<'_>, depth: usize) -> Network {
 }
 
 fn is_small(net: &Network) -> bool {
-    net.multiply_accumulates() as u64 <= MOST_MULTIPLY_ACCUMULATES
+    net.multiply_accumulates() <= MOST_MULTIPLY_ACCUMULATES
         && net.weights() <= MOST_VALUES
         && net.training_workspace(1) <= MOST_VALUES
 }

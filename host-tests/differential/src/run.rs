@@ -6,7 +6,7 @@ use self::library::file::{Reader, TrainingState, Writer};
 use self::library::loss::{Loss, MeanSquaredError, SoftmaxCrossEntropy};
 use self::library::optim::{Adam, AdamW, ClipNorm, Optimizer, Sgd};
 use self::library::quant::{
-    Calibration, FakeQuantization, Int8Inference, Quantization, RangeMethod, TensorRange, quantize,
+    Calibration, Int8Inference, Quantization, RangeMethod, TensorRange, quantize,
 };
 use self::library::{Error, Inference, Memory, Network, Plan, Trainer};
 
@@ -168,10 +168,12 @@ fn train<L: Loss + Copy, O: Optimizer + Copy>(
             true => in_parts(&mut trainer, case, minibatch),
         };
         match result {
-            Ok(metrics) => trace.values("loss", &[metrics.loss(), metrics.accuracy()]),
+            Ok(metrics) => {
+                trace.values("loss", &[metrics.loss(), metrics.accuracy()]);
+                trace.values("gradients", trainer.gradients());
+            }
             Err(error) => trace.text("a step", &error),
         }
-        trace.values("gradients", trainer.gradients());
         taken = trainer.steps();
         if step + 1 == STEPS {
             match trainer.evaluate(&mut &*case, |_| {}) {
@@ -255,11 +257,6 @@ fn integers(trace: &mut Trace, net: &Network, weights: &[f32], case: &Case, how:
     }
 
     let mut rounded = vec![f32::NAN; net.weights()];
-    let fake = FakeQuantization::new(&&plan, &quantizations, &mut rounded);
-    let fake = match fake {
-        Ok(fake) => fake,
-        Err(error) => return trace.text("fake quantization", &error),
-    };
     let mut weights = weights.to_vec();
     let memory = Memory {
         weights: &mut weights,
@@ -271,7 +268,10 @@ fn integers(trace: &mut Trace, net: &Network, weights: &[f32], case: &Case, how:
         Ok(trainer) => trainer.with_dropout_seed(case.seed),
         Err(error) => return trace.text("a trainer", &error),
     };
-    let mut trainer = trainer.quantization_aware(fake);
+    let mut trainer = match trainer.quantization_aware(&quantizations, &mut rounded) {
+        Ok(trainer) => trainer,
+        Err(error) => return trace.text("fake quantization", &error),
+    };
     let mut data = case;
     for _ in 0..2 {
         match trainer.step(&mut data, 0..case.samples.len(), RATE) {

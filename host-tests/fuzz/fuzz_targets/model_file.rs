@@ -21,7 +21,7 @@ const CAPACITY: usize = 8 * 1024;
 
 /// Networks that need more elements are not run, to run many.
 const MOST_ELEMENTS: usize = 1 << 16;
-const MOST_MULTIPLY_ACCUMULATES: usize = 1 << 22;
+const MOST_MULTIPLY_ACCUMULATES: u64 = 1 << 22;
 
 /// The network of a firmware that reads the file.
 #[derive(Clone, Copy)]
@@ -119,22 +119,26 @@ fn run_quantized(graph: impl Graph + Copy, net: &Network, words: &[u32]) {
 fn run(plan: &Plan, net: &Network, weights: &[f32]) {
     let writer = Writer::new(plan, weights).expect("as many weights");
     assert_eq!(16 * writer.blocks().count(), file::size(net, None));
-    let elements = net.training_workspace(1).max(net.inference_workspace());
+    let elements = net.training_workspace(2).max(net.inference_workspace());
     if elements > MOST_ELEMENTS || net.multiply_accumulates() > MOST_MULTIPLY_ACCUMULATES {
         return;
     }
     let mut workspace = vec![0.0; net.inference_workspace()];
     let mut inference = Inference::new(plan, weights, &mut workspace).expect("they fit");
     let input = vec![1.0; net.input_shape().len()];
-    inference.run(&input).expect("a sample");
+    match inference.run(&input) {
+        Ok(outputs) => assert_eq!(outputs.len(), net.output_shape().len()),
+        error => assert_eq!(error, Err(Error::NonFiniteOutput)),
+    }
 
     let memory = Memory {
         weights: &mut weights.to_vec(),
         gradients: &mut vec![0.0; net.trainable_weights()],
         optimizer_state: &mut [],
-        workspace: &mut vec![0.0; net.training_workspace(1)],
+        // Two samples at once, for a batch normalization that learns.
+        workspace: &mut vec![0.0; net.training_workspace(2)],
     };
     let mut trainer = Trainer::new(plan, MeanSquaredError, Sgd, memory).expect("they fit");
     // With any weights, the loss may be infinite.
-    let _ = trainer.step(&mut Ones, 0..1, 0.1);
+    let _ = trainer.step(&mut Ones, [0, 0].into_iter(), 0.1);
 }

@@ -1,7 +1,9 @@
 //! Downloads from a server that serves, cuts off, stalls and lies.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -195,13 +197,19 @@ fn what_is_there_already_is_checked_like_what_comes() -> Result<()> {
     assert_eq!(case.server.ranges(), [""]);
     case.assert_finished()?;
 
-    // The start of something else, to which the right end comes.
+    // The start of something else, to which the right end comes: the server is asked for the whole file, and not blamed.
     let answers = vec![Answer::rest(&body, 1000), Answer::whole(&body)];
     let case = Case::new("fetch-other-start", answers)?;
     fs::write(case.part(), [7; 1000])?;
-    assert!(case.error()?.ends_with("; the download is removed"));
-    case.assert_unfinished(None)?;
     assert_eq!(case.fetch()?, downloaded(0));
+    assert_eq!(case.server.ranges(), ["bytes=1000-", ""]);
+    case.assert_finished()?;
+
+    // Something else of the right length.
+    let case = Case::new("fetch-other-whole", vec![Answer::whole(&body)])?;
+    fs::write(case.part(), vec![7; body.len()])?;
+    assert_eq!(case.fetch()?, downloaded(0));
+    assert_eq!(case.server.ranges(), [""]);
     case.assert_finished()?;
 
     // Another file under the final name is not touched.
@@ -405,6 +413,45 @@ fn a_server_that_stalls_is_given_up() -> Result<()> {
             error => return Err(error.into()),
         }
         case.assert_unfinished(kept)?;
+    }
+    Ok(())
+}
+
+/// A byte every 20 ms is never nothing for 300 ms, but would take an hour.
+#[test]
+fn a_server_that_is_too_slow_is_given_up() -> Result<()> {
+    let trickle = Answer {
+        trickles: true,
+        ..Answer::whole(&content())
+    };
+    let case = Case::new("fetch-trickle", vec![trickle])?;
+    let error = case.fetch_within(Duration::from_millis(300), |_| {});
+    match error.err().context("too slow")? {
+        FetchError::Interrupted { found, cause, .. } => {
+            assert_eq!(cause.kind(), ErrorKind::TimedOut);
+            assert!(found > 0);
+        }
+        error => return Err(error.into()),
+    }
+    Ok(())
+}
+
+/// Whatever has the name of an unfinished file is written to only if it is a file.
+#[cfg(unix)]
+#[test]
+fn an_unfinished_file_that_is_no_file_is_an_error() -> Result<()> {
+    let case = Case::new("fetch-part-is-link", vec![Answer::whole(&content())])?;
+    let other = case.folder.join("other");
+    fs::write(&other, b"of somebody else")?;
+    std::os::unix::fs::symlink(&other, case.part())?;
+    assert!(matches!(case.fetch(), Err(FetchError::Io { file, .. }) if file == case.part()));
+    assert_eq!(fs::read(&other)?, b"of somebody else");
+
+    let case = Case::new("fetch-pipes", vec![Answer::whole(&content())])?;
+    for pipe in [case.part(), case.file()] {
+        let made = Command::new("mkfifo").arg(&pipe).status()?;
+        assert!(made.success());
+        assert!(matches!(case.fetch(), Err(FetchError::Io { file, .. }) if file == pipe));
     }
     Ok(())
 }

@@ -14,6 +14,8 @@ pub struct Answer {
     pub bytes: Vec<u8>,
     /// Whether the connection stays open after the last byte, as long as the server runs.
     pub stalls: bool,
+    /// Whether the bytes come one by one, 20 ms apart.
+    pub trickles: bool,
 }
 
 impl Answer {
@@ -22,7 +24,7 @@ impl Answer {
         let head = format!("HTTP/1.1 {status}\r\n{}\r\n", lines(headers));
         Self {
             bytes: [head.as_bytes(), body].concat(),
-            stalls: false,
+            ..Self::default()
         }
     }
 
@@ -151,6 +153,23 @@ fn reply(
         request.push(line);
     }
     let _ = requests.send(request);
+    if answer.trickles {
+        let head = answer
+            .bytes
+            .windows(4)
+            .position(|bytes| bytes == b"\r\n\r\n");
+        let (head, body) = answer.bytes.split_at(head.map_or(0, |at| at + 4));
+        client.write_all(head)?;
+        for byte in body {
+            if stop.load(Ordering::SeqCst) {
+                return Ok(());
+            }
+            client.write_all(&[*byte])?;
+            client.flush()?;
+            thread::sleep(Duration::from_millis(20));
+        }
+        return Ok(());
+    }
     client.write_all(&answer.bytes)?;
     client.flush()?;
     while answer.stalls && !stop.load(Ordering::SeqCst) {

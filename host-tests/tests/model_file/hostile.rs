@@ -2,13 +2,13 @@
 
 use host_tests::golden::relative_error;
 use host_tests::model_file::{Placed, quantized, seal, written, written_quantized};
-use host_tests::session::{Buffers, Samples, infer, random_weights, values};
+use host_tests::session::{Buffers, Samples, infer, random_weights, try_infer, values};
 use host_tests::twin::{Objective, Twin};
 use lightlayers::file::{FileError, Reader, SectionKind, TrainingState, Writer};
 use lightlayers::loss::MeanSquaredError;
 use lightlayers::optim::{Momentum, Sgd};
 use lightlayers::quant::Int8Inference;
-use lightlayers::{BuildError, Error, Model, Network, Plan, Rng, Trainer};
+use lightlayers::{BuildError, Error, MAX_ELEMENTS, Model, Network, Plan, Rng, Trainer};
 
 use crate::{XOR_WEIGHTS, Xor};
 
@@ -96,12 +96,18 @@ fn use_all(bytes: &[u8], of: &Network) -> Result<(), FileError> {
     }
     let weights = file.weights(&plan).expect("of its own network");
     let x = values(net.input_shape().len(), 1.0, 1);
-    assert_eq!(infer(&net, weights, &x, 1).len(), net.output_shape().len());
-    let mut buffers = Buffers::new::<Sgd>(&net, weights, 1);
+    match try_infer(&net, weights, &x, 1) {
+        Ok(outputs) => assert_eq!(outputs.len(), net.output_shape().len()),
+        // Weights may be anything.
+        error => assert_eq!(error, Err(Error::NonFiniteOutput)),
+    }
+    // Two samples at once, for a batch normalization that learns.
+    let mut buffers = Buffers::new::<Sgd>(&net, weights, 2);
     let mut trainer = Trainer::new(&plan, MeanSquaredError, Sgd, buffers.memory()).unwrap();
     // The weights may be so large that the loss is not finite, but that is all that can be wrong.
     let outputs = values(net.output_shape().len(), 1.0, 2);
-    let trained = trainer.step(&mut Samples::from_rows(&x, &outputs, 1), 0..1, 0.1);
+    let mut samples = Samples::from_rows(&x, &outputs, 1);
+    let trained = trainer.step(&mut samples, [0, 0].into_iter(), 0.1);
     assert!(matches!(trained, Ok(_) | Err(Error::NonFinite { .. })));
     // What was read is what is written.
     let table = 16..48 + 32 * net.len();
@@ -355,23 +361,40 @@ fn sizes_that_no_target_has() {
         bytes[ENTRIES + 4..ENTRIES + 10].copy_from_slice(&huge);
         bytes[ENTRIES + 10..ENTRIES + 18].copy_from_slice(&[0xff, 0xff, 0xff, 0xff, 1, 1, 1, 1]);
     });
-    assert_eq!(error, FileError::TooLarge { layer: 0 });
+    let too_large = |what, found: u64| BuildError::TooLarge {
+        layer: "input",
+        what,
+        most: MAX_ELEMENTS,
+        found: usize::try_from(found).unwrap_or(usize::MAX),
+    };
+    let expected = too_large("the number of values", 65_535_u64.pow(3));
     assert_eq!(
-        error.to_string(),
-        "model file: layer 0: expected sizes that this target can address"
+        error,
+        FileError::Build {
+            layer: 0,
+            error: expected
+        }
     );
 }
 
 /// Sizes that only the quantized network has: the rows that a window with wide gaps reaches over.
 #[test]
 fn scratch_that_no_target_has() {
-    let gaps = |kernel| Network::input(1, 1, 65_535).conv2d(1, kernel).dilation(255);
-    let network = |net: &Network| {
-        let file = written(net, &random_weights(net, 1));
-        Reader::new(file.bytes()).unwrap().network().map(|_| ())
+    let net = Network::input(1, 1, 65_535).conv2d(1, 1).dilation(255);
+    let mut file = written(&net, &random_weights(&net, 1));
+    let network = |file: &Placed| Reader::new(file.bytes()).unwrap().network().map(|_| ());
+    assert_eq!(network(&file), Ok(()));
+    // A window of 2 x 2 elements reaches over 256 rows of 256 columns.
+    file.bytes_mut()[ENTRIES + 12..ENTRIES + 14].fill(2);
+    // More weights than are in the file, but the layer is refused before they are counted.
+    seal(file.bytes_mut());
+    let error = BuildError::TooLarge {
+        layer: "conv2d",
+        what: "the network's workspace for int8 inference",
+        most: MAX_ELEMENTS,
+        found: 256 * 256 * 65_535 / 2 + 1,
     };
-    assert_eq!(network(&gaps(1)), Ok(()));
-    assert_eq!(network(&gaps(2)), Err(FileError::TooLarge { layer: 0 }));
+    assert_eq!(network(&file), Err(FileError::Build { layer: 0, error }));
 }
 
 /// A file of relus over two values whose layers read these tensors; additions read two.

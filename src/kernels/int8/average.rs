@@ -24,8 +24,6 @@ pub(crate) fn average_pool(window: Window, channels: usize, x: &[i8], y: &mut [i
 }
 
 /// The mean of each channel: the sum times the multiplier, which has the number of pixels in it.
-///
-/// A sum of at most 65,535 x 65,535 pixels may wrap; of an image that fits a chip's memory it does not.
 pub(crate) fn global_average(
     x: &[i8],
     [bias, multiplier]: [i32; 2],

@@ -48,15 +48,20 @@ impl Geometry {
         self.window.taps() * self.channels
     }
 
-    /// The columns of a widened row: all that windows reach over.
+    /// The values of a widened row: all that windows reach over.
     const fn row_len(&self) -> usize {
+        self.row_values() as usize
+    }
+
+    /// The same for a geometry that is not checked yet, whose rows may have any length.
+    const fn row_values(&self) -> u64 {
         let columns = self.window.columns;
         let reach =
             (columns.output - 1) * columns.stride + (columns.kernel - 1) * columns.dilation + 1;
         // The last pair of a narrow window may reach over the end.
         let slack = if self.is_narrow() { 3 } else { 0 };
         // Rows start at pairs of words.
-        (reach * self.channels + slack).next_multiple_of(4)
+        (reach as u64 * self.channels as u64 + slack).next_multiple_of(4)
     }
 
     /// The rows that windows reach over.
@@ -64,9 +69,9 @@ impl Geometry {
         (self.window.rows.kernel - 1) * self.window.rows.dilation + 1
     }
 
-    /// Bytes.
-    pub(crate) const fn scratch(&self) -> usize {
-        self.rows() * self.row_len() * size_of::<i16>()
+    /// Bytes; in 64 bits, because they are asked for before the layer is checked.
+    pub(crate) const fn scratch(&self) -> u64 {
+        self.rows() as u64 * self.row_values() * size_of::<i16>() as u64
     }
 }
 
@@ -105,8 +110,8 @@ pub(crate) struct Convolution<'a> {
     /// each filter's.
     pub(crate) record: &'a [u32],
     pub(crate) requantize: Requantize,
-    /// [`Geometry::scratch`] bytes.
-    pub(crate) rows: &'a mut [i16],
+    /// [`Geometry::scratch`] bytes: pairs of values of `i16`, so that the type says that they start at a whole word.
+    pub(crate) rows: &'a mut [u32],
     pub(crate) y: &'a mut [i8],
 }
 
@@ -123,7 +128,7 @@ pub(super) struct Places {
     pub(super) run_step: usize,
     /// The values of a run.
     pub(super) run: usize,
-    /// Runs have a multiple of 4 values, and so start at whole words: rows do, and a pixel before them is a multiple of 4 values too.
+    /// `pixel`, `row_step` and `run` are multiples of 4 values: where rows start at a whole word, so do all runs.
     #[cfg_attr(not(lightlayers_dsp), expect(dead_code))]
     pub(super) aligned: bool,
 }
@@ -151,11 +156,39 @@ impl Places {
     }
 }
 
+pub(super) use packed::Weights;
+
+mod packed {
+    /// The packed weights of two filters or of a last one. The type proves that they start at a whole word if each has a multiple of 4.
+    #[derive(Clone, Copy)]
+    pub(in crate::kernels::int8) struct Weights<'a>(&'a [i8]);
+
+    impl<'a> Weights<'a> {
+        /// Those of so many pairs of filters of so many terms each, and those of the filter after them.
+        #[inline(always)]
+        pub(super) fn split(
+            kernel: &'a [u32],
+            terms: usize,
+            pairs: usize,
+        ) -> (impl Iterator<Item = Self> + Clone, Self) {
+            let kernel = bytemuck::must_cast_slice::<u32, i8>(kernel);
+            let last = kernel.get(2 * terms * pairs..).unwrap_or_default();
+            (kernel.chunks_exact(2 * terms).map(Self), Self(last))
+        }
+
+        #[inline(always)]
+        pub(in crate::kernels::int8) fn get(self) -> &'a [i8] {
+            self.0
+        }
+    }
+}
+
 impl Convolution<'_> {
     pub(crate) fn run(mut self) {
         let Window { rows, columns } = self.geometry.window;
         let (row_len, count) = (self.geometry.row_len(), self.geometry.rows());
-        if self.rows.len() < count * row_len {
+        let row_words = row_len / 2;
+        if self.rows.len() < count * row_words {
             return;
         }
         let mut y = core::mem::take(&mut self.y);
@@ -167,8 +200,8 @@ impl Convolution<'_> {
             // Those that stay under the window.
             let stay = next - first.min(next);
             if stay > 0 {
-                let used = self.rows.get_mut(..count * row_len).unwrap_or_default();
-                processor::move_to_start(used, (count - stay) * row_len);
+                let used = self.rows.get_mut(..count * row_words).unwrap_or_default();
+                processor::move_to_start(used, (count - stay) * row_words);
             }
             next = next.max(first);
             while next < first + count {
@@ -205,7 +238,8 @@ impl Convolution<'_> {
     fn widen_row(&mut self, row: usize, slot: usize) {
         let Window { rows, columns } = self.geometry.window;
         let (row_len, channels) = (self.geometry.row_len(), self.geometry.channels);
-        let Some(target) = self.rows.get_mut(slot * row_len..(slot + 1) * row_len) else {
+        let values = bytemuck::must_cast_slice_mut::<u32, i16>(self.rows);
+        let Some(target) = values.get_mut(slot * row_len..(slot + 1) * row_len) else {
             return;
         };
         let zero = i16::from(self.zero);
@@ -235,13 +269,13 @@ impl Convolution<'_> {
             .as_chunks::<2>()
             .0
             .as_chunks::<2>();
-        let kernel = bytemuck::must_cast_slice::<u32, i8>(kernel);
         let mut places = self.places();
-        let terms = places.terms().max(1);
+        let (kernels, last_kernel) = Weights::split(kernel, places.terms().max(1), pairs.len());
         let mut start = 0;
         for target in target.chunks_mut((2 * filters).max(1)) {
             let values = self.rows.get(start..).unwrap_or_default();
-            start += 2 * places.pixel;
+            // Two pixels, in words of two values.
+            start += places.pixel;
             let (first, second) = target.split_at_mut(filters.min(target.len()));
             if second.is_empty() {
                 // The last one of an odd number is its own neighbour.
@@ -250,8 +284,7 @@ impl Convolution<'_> {
             let (first, first_rest) = first.as_chunks_mut::<2>();
             let (second, second_rest) = second.as_chunks_mut::<2>();
             let mut second = second.iter_mut();
-            let kernels = kernel.chunks_exact(2 * terms);
-            for ((channels, weights), first) in pairs.iter().zip(kernels).zip(first) {
+            for ((channels, weights), first) in pairs.iter().zip(kernels.clone()).zip(first) {
                 let sums = sums::<2>(places, values, weights, channels);
                 *first = self.outputs(sums[0], channels);
                 if let Some(second) = second.next() {
@@ -260,8 +293,7 @@ impl Convolution<'_> {
             }
             if let [channel] = single {
                 let channels = &[*channel];
-                let weights = kernel.get(2 * terms * pairs.len()..);
-                let sums = sums::<1>(places, values, weights.unwrap_or_default(), channels);
+                let sums = sums::<1>(places, values, last_kernel, channels);
                 for (y, sums) in first_rest.iter_mut().zip([sums[0]]) {
                     [*y] = self.outputs(sums, channels);
                 }
@@ -279,7 +311,8 @@ impl Convolution<'_> {
 
     fn narrow_row(&self, target: &mut [i8]) {
         let (filters, _) = self.record.as_chunks::<{ 2 + NARROW_WORDS }>();
-        processor::narrow_row(self.places(), self.rows, filters, self.requantize, target);
+        let values = bytemuck::must_cast_slice::<u32, i16>(self.rows);
+        processor::narrow_row(self.places(), values, filters, self.requantize, target);
     }
 }
 
@@ -287,8 +320,8 @@ impl Convolution<'_> {
 #[inline(always)]
 fn sums<const F: usize>(
     places: Places,
-    values: &[i16],
-    weights: &[i8],
+    values: &[u32],
+    weights: Weights,
     channels: &[[i32; 2]; F],
 ) -> [[i32; F]; 2] {
     let mut sums = [channels.map(|[bias, _]| bias); 2];

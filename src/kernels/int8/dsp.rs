@@ -9,14 +9,14 @@
 //! - Instructions. They read and write registers alone. `build.rs` sets the cfg of this file for targets that have them: a processor
 //!   without them runs nothing of those targets.
 //! - Reads through pointers, where a check for each word would cost more than the products. Each function first compares the lengths of its
-//!   slices with what it is going to read, and returns without doing anything if one is too short. Words are read at any address, but for the loop of
-//!   aligned ones.
+//!   slices with what it is going to read, and returns without doing anything if one is too short. Words are read at any address, but by LDRD and STRD,
+//!   whose places start at a whole word by their type.
 
 use core::arch::asm;
 use core::array::from_fn;
 
 use super::Requantize;
-use super::convolution::{NARROW_WORDS, Places};
+use super::convolution::{NARROW_WORDS, Places, Weights};
 
 /// `accumulator + round(a · b / 2^32)`, halves up.
 #[inline(always)]
@@ -34,10 +34,10 @@ pub(super) fn multiply_high_add(a: i32, b: i32, accumulator: i32) -> i32 {
 #[inline(always)]
 fn multiply_pairs(a: u32, b: u32, accumulator: i32) -> i32 {
     let result;
-    // SAFETY: it reads and writes these registers, and the flag Q, which nothing reads.
+    // SAFETY: it reads and writes these registers, and the flag Q, which is not said to be preserved.
     unsafe {
         asm!("smlad {}, {}, {}, {}", out(reg) result, in(reg) a, in(reg) b, in(reg) accumulator,
-            options(pure, nomem, nostack, preserves_flags));
+            options(pure, nomem, nostack));
     }
     result
 }
@@ -94,16 +94,19 @@ unsafe fn words<const N: usize>(at: *const u32) -> [u32; N] {
 pub(super) fn dot<const F: usize>(
     sums: &mut [[i32; F]; 2],
     places: Places,
-    values: &[i16],
-    weights: &[i8],
+    values: &[u32],
+    weights: Weights,
 ) {
+    let values = bytemuck::must_cast_slice::<u32, i16>(values);
+    let weights = weights.get();
     if values.len() < places.reach() || weights.len() < F * places.terms() {
         return;
     }
     let first = values.as_ptr();
     if F == 2 && places.aligned && places.runs == 1 && places.run > 0 {
         let mut own = sums.map(|sums| from_fn(|f| sums[f]));
-        // SAFETY: the reach of two pixels and the weights of two filters may be read.
+        // SAFETY: the reach of two pixels and the weights of two filters may be read. The values start at a whole word, and so do the weights,
+        // since a filter has a multiple of 4; `pixel`, `run` and `row_step` are multiples of 4 too, as `aligned` says.
         unsafe {
             squares_of_window(&mut own, places, first, weights.as_ptr());
         }
@@ -477,16 +480,15 @@ pub(super) fn narrow_row(
     }
 }
 
-/// Moves the elements from `start` on to the start; both are multiples of 4, and the first one lies at a whole word.
+/// Moves the words from `start` on to the start; `start` and the length are even.
 ///
 /// A loop of its own, as is [`copy`], because the compiler makes a call of other ones, to 2 kB of code for every alignment.
-pub(super) fn move_to_start(values: &mut [i16], start: usize) {
-    let len = values.len();
-    let is_aligned = values.as_ptr().addr().is_multiple_of(4);
-    if start >= len || !start.is_multiple_of(4) || !len.is_multiple_of(4) || !is_aligned {
+pub(super) fn move_to_start(words: &mut [u32], start: usize) {
+    let len = words.len();
+    if start >= len || !start.is_multiple_of(2) || !len.is_multiple_of(2) {
         return;
     }
-    let to = values.as_mut_ptr();
+    let to = words.as_mut_ptr();
     // SAFETY: at least 8 bytes from `start` to the end are read, as many from the first one on written, upwards, and nothing else.
     unsafe {
         asm!(

@@ -5,9 +5,20 @@
 //! of Arm's Cortex-M4 and M7 in `dsp`, with the same results; which of them is built says `build.rs`. A Cortex-M33 gets the latter if the
 //! compiler is told that it is one, `-C target-cpu=cortex-m33`.
 //!
-//! **No sum overflows**: a bias is at most `i32::MAX - 256 · 127 · terms` in absolute value (`quant::quantize` sees to it), and
-//! the terms of a sum are at most `128 · 127` each, so that every partial sum fits. Weights that were not made so wrap around, as
-//! wrong numbers, never as a panic.
+//! **No sum overflows** with weights of `quant::quantize`. The bound, line by line, of a channel with the weights `w` and the bias `b`
+//! at the zero point `z` of its input:
+//!
+//! - The kernels start from `b' = b - z · Σw` and add products in any order. Inputs are at most 128 in absolute value, so every partial
+//!   sum is at most `most = |b'| + 128 · Σ|w|`.
+//! - `b'` fits 32 bits: with `n` weights of at most 127, `quantize` keeps `|b|` to `2^31 - 1 - 256 · 127 · n`, and `|z · Σw|` is at most
+//!   `128 · 127 · n`. It refuses layers whose `n` leaves nothing.
+//! - `quantize` counts `most` in 64 bits and makes the channel's scale coarser until `most · 2^exponent` is at most `2^31 - 1`. So
+//!   partial sums fit, and so does what [`Requantize`] makes of the last one.
+//! - A global average starts from `-z · pixels` and adds inputs: at most `255 · pixels`, to which the same limits apply, or `quantize`
+//!   refuses it. A window of an average has at most `255 · 255` inputs.
+//! - Of an addition, [`Addition`] has the bound.
+//!
+//! Weights that were not made so wrap around, as wrong numbers, never as a panic.
 
 mod add;
 mod average;
@@ -42,6 +53,10 @@ pub(crate) use processor::copy;
 /// The scale of the sum over that of the output is `multiplier · 2^(exponent - 32)`. It errs by at most `2^(exponent - 33)`, and
 /// `sum · 2^exponent` fits 32 bits, so before the rounding the result is off by a quarter at most; by less than 1/1000 where sums are
 /// below `2^22`, as they are in networks of a chip's size.
+///
+/// The exponent is at most 9. A scale of 256 or more would take every sum but 0 past the ends of the output, and so does `2^31 - 1`
+/// as multiplier. Only where sums of more than `2^22` leave less room does the largest multiplier stand for a smaller scale, at least
+/// `2^30` over the largest sum: then sums of a few units, less than the rounding of the weights, are nearer to the zero point.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Requantize {
     pub(crate) exponent: u32,

@@ -1,7 +1,7 @@
 //! Plain code that is right on every processor.
 
 use super::Requantize;
-use super::convolution::{NARROW_WORDS, Places};
+use super::convolution::{NARROW_WORDS, Places, Weights};
 
 /// `accumulator + round(a · b / 2^32)`, halves up.
 #[inline(always)]
@@ -15,9 +15,11 @@ pub(super) fn multiply_high_add(a: i32, b: i32, accumulator: i32) -> i32 {
 pub(super) fn dot<const F: usize>(
     sums: &mut [[i32; F]; 2],
     places: Places,
-    values: &[i16],
-    weights: &[i8],
+    values: &[u32],
+    weights: Weights,
 ) {
+    let values = bytemuck::must_cast_slice::<u32, i16>(values);
+    let weights = weights.get();
     if values.len() < places.reach() || weights.len() < F * places.terms() {
         return;
     }
@@ -126,9 +128,9 @@ fn halves(word: u32) -> [i32; 2] {
     bytemuck::must_cast::<u32, [i16; 2]>(word).map(i32::from)
 }
 
-/// Moves the elements from `start` on to the start; both are multiples of 4.
-pub(super) fn move_to_start(values: &mut [i16], start: usize) {
-    values.copy_within(start.min(values.len()).., 0);
+/// Moves the words from `start` on to the start; `start` and the length are even.
+pub(super) fn move_to_start(words: &mut [u32], start: usize) {
+    words.copy_within(start.min(words.len()).., 0);
 }
 
 /// `y = x`, of the same length.

@@ -7,7 +7,7 @@ mod part;
 use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ureq::http::{HeaderMap, Response, StatusCode, header};
 use ureq::tls::{RootCerts, TlsConfig};
@@ -20,6 +20,9 @@ use part::{Part, io_error, measure};
 /// Bytes that are read at once.
 const BUFFER: usize = 1 << 16;
 
+/// Bytes that a server must send in a second.
+const SLOWEST: u64 = 1024;
+
 /// Downloads files over HTTP and HTTPS.
 ///
 /// A file is written to `NAME.part`, and gets its name only after all its bytes came and have the right SHA-256. A download that was cut
@@ -28,6 +31,7 @@ const BUFFER: usize = 1 << 16;
 #[derive(Clone, Debug)]
 pub struct Fetcher {
     agent: Agent,
+    timeout: Duration,
 }
 
 /// What [`Fetcher::fetch`] did.
@@ -54,10 +58,10 @@ impl Fetcher {
         Self::with_timeout(Duration::from_secs(30))
     }
 
-    /// Gives up on a server that sends nothing for that long: to connect, to answer, or in the middle of a file. A file that comes slowly
-    /// may take its time.
+    /// Gives up on a server that sends nothing for that long: to connect, to answer, or in the middle of a file. Also on one that sends
+    /// less than 1 KiB for each second of it. A file that comes faster may take its time.
     pub fn with_timeout(timeout: Duration) -> Self {
-        let timeout = Some(timeout);
+        let (pace, timeout) = (timeout, Some(timeout));
         let certificates = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier);
         let config = Agent::config_builder()
             .tls_config(certificates.build())
@@ -69,6 +73,7 @@ impl Fetcher {
             .timeout_per_read(timeout);
         Self {
             agent: config.build().into(),
+            timeout: pace,
         }
     }
 
@@ -104,18 +109,26 @@ impl Fetcher {
         let mut part = Part::open(folder.join(format!("{}.part", archive.name)), archive.size)?;
         let mut resumed_at = part.len();
         progress(part.len());
-        // All bytes may be there already, if the last run ended before it gave the file its name.
-        if part.len() < archive.size {
-            match self.download(archive, &mut part, progress) {
-                Ok(start) => resumed_at = start,
-                Err(error) => {
-                    // Where a server sends too much, what it sent before is not the file either.
-                    if part.len() == 0 || matches!(error, FetchError::TooLong { .. }) {
-                        part.remove()?;
+        loop {
+            // All bytes may be there already, if the last run ended before it gave the file its name.
+            if part.len() < archive.size {
+                match self.download(archive, &mut part, &mut progress) {
+                    Ok(start) => resumed_at = start,
+                    Err(error) => {
+                        // Where a server sends too much, what it sent before is not the file either.
+                        if part.len() == 0 || matches!(error, FetchError::TooLong { .. }) {
+                            part.remove()?;
+                        }
+                        return Err(error);
                     }
-                    return Err(error);
                 }
             }
+            // What was there before may not be what the server has: that is not its fault.
+            if part.sha256() == archive.sha256 || resumed_at == 0 {
+                break;
+            }
+            part.clear()?;
+            resumed_at = 0;
         }
 
         let found = part.sha256();
@@ -140,7 +153,7 @@ impl Fetcher {
     ) -> Result<u64, FetchError> {
         let mut body = self.request(archive, part)?;
         let start = part.len();
-        receive(archive, &mut body, part, progress)?;
+        receive(archive, &mut body, part, self.timeout, progress)?;
         Ok(start)
     }
 
@@ -220,11 +233,22 @@ fn receive(
     archive: &Archive<'_>,
     body: &mut impl Read,
     part: &mut Part,
+    timeout: Duration,
     mut progress: impl FnMut(u64),
 ) -> Result<(), FetchError> {
     let mut buffer = vec![0; BUFFER];
+    let least = (SLOWEST as f64 * timeout.as_secs_f64()) as u64;
+    let mut pace = (Instant::now(), part.len());
     loop {
         progress(part.len());
+        let (since, len) = pace;
+        if since.elapsed() >= timeout {
+            if part.len() - len < least {
+                let cause = io::Error::new(io::ErrorKind::TimedOut, "the connection is too slow");
+                return Err(interrupted(archive, part, cause));
+            }
+            pace = (Instant::now(), part.len());
+        }
         let bytes = match body.read(&mut buffer) {
             Ok(bytes) => buffer.get(..bytes).unwrap_or_default(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

@@ -1,6 +1,6 @@
 //! The unfinished file of a download.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
@@ -22,12 +22,9 @@ impl Part {
     /// Opens the file, or makes it, and hashes what is there. More than `most` bytes cannot be right: then it starts empty.
     pub(super) fn open(path: PathBuf, most: u64) -> Result<Self, FetchError> {
         let open = || {
-            File::options()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&path)
+            let mut options = File::options();
+            options.read(true).write(true).create(true).truncate(false);
+            open_regular(&mut options, &path)
         };
         let file = open().map_err(|cause| io_error(&path, cause))?;
         // File systems without locks are as good as they can be.
@@ -91,9 +88,28 @@ impl Part {
     }
 }
 
+/// Opens a file that is one: not what a link leads to, and not a pipe, which would be waited for.
+fn open_regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+
+        options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    }
+    let file = options.open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::other("expected a regular file"))
+    }
+}
+
 /// The size and the hash of a file.
 pub(super) fn measure(path: &Path) -> Result<(u64, Sha256), FetchError> {
-    let measured = File::open(path).and_then(|mut file| read_all(&mut file));
+    // Where a link leads, there may be a file.
+    let file = path.canonicalize();
+    let file = file.and_then(|path| open_regular(File::options().read(true), &path));
+    let measured = file.and_then(|mut file| read_all(&mut file));
     let (len, hash) = measured.map_err(|cause| io_error(path, cause))?;
     Ok((len, Sha256(hash.finalize().into())))
 }
