@@ -9,19 +9,9 @@
 //! folded away, calibration, quantized weights, inference in integers and two steps of quantization-aware training are all part of a
 //! run. NaNs are equal to each other: their signs and payloads are the processor's choice.
 
+mod features;
+mod plain;
 mod random_network;
-
-mod features {
-    use lightlayers as library;
-
-    include!("run.rs");
-}
-
-mod plain {
-    use lightlayers_plain as library;
-
-    include!("run.rs");
-}
 
 use std::fmt::Debug;
 use std::sync::{Mutex, PoisonError};
@@ -147,7 +137,7 @@ pub fn compare(choices: &mut Choices<'_>) -> Result<(), String> {
         in_parts: !plain && choices.once_in(2),
         interrupted: !plain && choices.once_in(2),
     };
-    let expected = plain::run(&case, how(true));
+    let expected = plain::run::run(&case, how(true));
     let check = |what: &str, how: How, found: &Trace| match expected.difference(found) {
         None => Ok(()),
         Some(difference) => Err(format!("{what}, {how:?}: {difference}\n{net:#?}")),
@@ -155,11 +145,15 @@ pub fn compare(choices: &mut Choices<'_>) -> Result<(), String> {
     for vectors in Vectors::available() {
         vectors.limit();
         let own = how(false);
-        check(&format!("{vectors:?}"), own, &features::run(&case, own))?;
+        check(
+            &format!("{vectors:?}"),
+            own,
+            &features::run::run(&case, own),
+        )?;
         #[cfg(feature = "parallel")]
         for (threads, pool) in threads::pools() {
             let own = how(false);
-            let found = pool.install(|| features::run(&case, own));
+            let found = pool.install(|| features::run::run(&case, own));
             check(&format!("{vectors:?}, {threads} threads"), own, &found)?;
         }
     }

@@ -1,14 +1,14 @@
-// All that a network can do, once. The file is part of two modules: of one that runs the library with its features, and of one that
-// runs it without; `library` is the one or the other.
+//! All that a network can do, once. The file is part of two modules: one runs the library with its features, the other one without;
+//! `library` is the one or the other.
 
-use self::library::dataset::{Dataset, Target};
-use self::library::file::{Reader, TrainingState, Writer};
-use self::library::loss::{Loss, MeanSquaredError, SoftmaxCrossEntropy};
-use self::library::optim::{Adam, AdamW, ClipNorm, Optimizer, Sgd};
-use self::library::quant::{
+use super::library::dataset::{Dataset, Target};
+use super::library::file::{Reader, TrainingState, Writer};
+use super::library::loss::{Loss, MeanSquaredError, SoftmaxCrossEntropy};
+use super::library::optim::{Adam, AdamW, ClipNorm, Optimizer, Sgd};
+use super::library::quant::{
     Calibration, Int8Inference, Quantization, RangeMethod, TensorRange, quantize,
 };
-use self::library::{Error, Inference, Memory, Network, Plan, Trainer};
+use super::library::{Error, Inference, Memory, Network, Plan, Trainer};
 
 use crate::{Aligned, Case, How, Trace};
 
@@ -41,14 +41,37 @@ pub(crate) fn run(case: &Case, how: How) -> Trace {
     let reader = Reader::new(case.file.bytes()).expect("a file that was just written");
     let net = reader.network().expect("layers that were just written");
     let plan = Plan::new(&net);
-    let weights = reader.weights(&plan).expect("as many weights as the network has");
+    let weights = reader
+        .weights(&plan)
+        .expect("as many weights as the network has");
 
     infer(&mut trace, "inference", &plan, weights, case, how);
     let trained = match case.optimizer {
         0 => losses(&mut trace, &plan, weights, case, how, Sgd),
-        1 => losses(&mut trace, &plan, weights, case, how, Sgd::momentum(0.9).expect("a momentum")),
-        2 => losses(&mut trace, &plan, weights, case, how, Sgd::nesterov(0.9).expect("a momentum")),
-        3 => losses(&mut trace, &plan, weights, case, how, Sgd::heavy_ball(0.9).expect("a momentum")),
+        1 => losses(
+            &mut trace,
+            &plan,
+            weights,
+            case,
+            how,
+            Sgd::momentum(0.9).expect("a momentum"),
+        ),
+        2 => losses(
+            &mut trace,
+            &plan,
+            weights,
+            case,
+            how,
+            Sgd::nesterov(0.9).expect("a momentum"),
+        ),
+        3 => losses(
+            &mut trace,
+            &plan,
+            weights,
+            case,
+            how,
+            Sgd::heavy_ball(0.9).expect("a momentum"),
+        ),
         4 => losses(&mut trace, &plan, weights, case, how, Adam::new()),
         5 => {
             let decayed = AdamW::new(0.004, Adam::new()).expect("a decay");
@@ -59,14 +82,28 @@ pub(crate) fn run(case: &Case, how: How) -> Trace {
             losses(&mut trace, &plan, weights, case, how, clipped)
         }
     };
-    infer(&mut trace, "inference after training", &plan, &trained, case, how);
+    infer(
+        &mut trace,
+        "inference after training",
+        &plan,
+        &trained,
+        case,
+        how,
+    );
 
     let folded = net.fold_batch_norm();
     let mut folded_weights = vec![0.0; folded.weights()];
     net.fold_batch_norm_weights(&trained, &mut folded_weights)
         .expect("as long as both networks");
     let plan = Plan::new(&folded);
-    infer(&mut trace, "inference without batch norm", &plan, &folded_weights, case, how);
+    infer(
+        &mut trace,
+        "inference without batch norm",
+        &plan,
+        &folded_weights,
+        case,
+        how,
+    );
     if let Ok(split) = folded.try_split_factors() {
         folded
             .split_factors_weights(&mut folded_weights)
@@ -76,23 +113,37 @@ pub(crate) fn run(case: &Case, how: How) -> Trace {
     trace
 }
 
-fn infer(trace: &mut Trace, what: &'static str, plan: &Plan, weights: &[f32], case: &Case, how: How) {
+fn infer(
+    trace: &mut Trace,
+    what: &'static str,
+    plan: &Plan,
+    weights: &[f32],
+    case: &Case,
+    how: How,
+) {
     let net = plan.network();
-    let at_once = if net.has_flat_input() { how.capacity } else { 1 };
+    let at_once = if net.has_flat_input() {
+        how.capacity
+    } else {
+        1
+    };
     let mut workspace = vec![f32::NAN; how.capacity * net.inference_workspace()];
     let mut inference = Inference::new(plan, weights, &mut workspace).expect("buffers fit");
     for samples in case.samples.chunks(at_once) {
-        let inputs: Vec<f32> = samples.iter().flat_map(|(x, _)| x.iter().copied()).collect();
+        let inputs: Vec<f32> = samples
+            .iter()
+            .flat_map(|(x, _)| x.iter().copied())
+            .collect();
         match inference.run(&inputs) {
             Ok(outputs) => trace.values(what, outputs),
             // Of several samples at once, one may fail for another.
             Err(error) if at_once == 1 => trace.text(what, &error),
-            Err(_) => inputs
-                .chunks(net.input_shape().len())
-                .for_each(|input| match inference.run(input) {
+            Err(_) => inputs.chunks(net.input_shape().len()).for_each(|input| {
+                match inference.run(input) {
                     Ok(outputs) => trace.values(what, outputs),
                     Err(error) => trace.text(what, &error),
-                }),
+                }
+            }),
         }
     }
 }
@@ -107,8 +158,22 @@ fn losses<O: Optimizer + Copy>(
     optimizer: O,
 ) -> Vec<f32> {
     match case.loss {
-        0 => train(trace, plan, weights, case, how, (MeanSquaredError, optimizer)),
-        1 => train(trace, plan, weights, case, how, (SoftmaxCrossEntropy::new(), optimizer)),
+        0 => train(
+            trace,
+            plan,
+            weights,
+            case,
+            how,
+            (MeanSquaredError, optimizer),
+        ),
+        1 => train(
+            trace,
+            plan,
+            weights,
+            case,
+            how,
+            (SoftmaxCrossEntropy::new(), optimizer),
+        ),
         _ => {
             let smooth = SoftmaxCrossEntropy::with_label_smoothing(0.1).expect("in range");
             train(trace, plan, weights, case, how, (smooth, optimizer))
@@ -133,14 +198,16 @@ fn train<L: Loss + Copy, O: Optimizer + Copy>(
     for step in 0..STEPS {
         // What a new session goes on with is what a file holds.
         if how.interrupted && step > 0 {
-            let file = saved(plan, &weights, TrainingState { steps: taken, optimizer_state: &state }, &gradients);
+            let file = saved::<O>(plan, &weights, (taken, &state), &gradients);
             let reader = Reader::new(file.bytes()).expect("a file that was just written");
             weights = reader.weights(plan).expect("its network").to_vec();
             let found = reader.training_state::<O>(plan).expect("its optimizer");
             let found = found.expect("a state");
             (taken, state) = (found.steps, found.optimizer_state.to_vec());
-            let kept = reader.gradients(plan).expect("its network").expect("gradients");
-            gradients = if O::KEEPS_GRADIENTS { kept.to_vec() } else { vec![f32::NAN; kept.len()] };
+            match reader.gradients(plan).expect("its network") {
+                Some(kept) => gradients.copy_from_slice(kept),
+                None => gradients.fill(f32::NAN),
+            }
             workspace.fill(f32::NAN);
         }
         let kept = gradients.clone();
@@ -184,8 +251,8 @@ fn train<L: Loss + Copy, O: Optimizer + Copy>(
         trace.values("weights", &weights);
         trace.values("state", &state);
     }
-    let steps = TrainingState { steps: taken, optimizer_state: &state };
-    trace.bytes("file", saved(plan, &weights, steps, &gradients).bytes());
+    let file = saved::<O>(plan, &weights, (taken, &state), &gradients);
+    trace.bytes("file", file.bytes());
     weights
 }
 
@@ -193,7 +260,7 @@ fn in_parts<L: Loss, O: Optimizer>(
     trainer: &mut Trainer<'_, &Plan, L, O>,
     case: &Case,
     minibatch: core::ops::Range<usize>,
-) -> Result<self::library::metrics::Metrics, Error> {
+) -> Result<super::library::metrics::Metrics, Error> {
     let mut step = trainer.start_step(minibatch, RATE)?;
     loop {
         if let Some(metrics) = step.advance(&mut &*case)? {
@@ -202,10 +269,22 @@ fn in_parts<L: Loss, O: Optimizer>(
     }
 }
 
-fn saved(plan: &Plan, weights: &[f32], state: TrainingState<'_>, gradients: &[f32]) -> Aligned {
+/// A model file with all that training goes on with.
+fn saved<O: Optimizer>(
+    plan: &Plan,
+    weights: &[f32],
+    (steps, optimizer_state): (u32, &[f32]),
+    gradients: &[f32],
+) -> Aligned {
+    let state = TrainingState {
+        steps,
+        optimizer_state,
+    };
     let writer = Writer::new(plan, weights).expect("as many weights as the network has");
-    let writer = writer.with_state(state).expect("as much state");
-    let writer = writer.with_gradients(gradients).expect("as many gradients");
+    let mut writer = writer.with_state(state).expect("as much state");
+    if O::KEEPS_GRADIENTS {
+        writer = writer.with_gradients(gradients).expect("as many gradients");
+    }
     Aligned::new(writer.blocks().flatten())
 }
 
@@ -239,7 +318,10 @@ fn integers(trace: &mut Trace, net: &Network, weights: &[f32], case: &Case, how:
         return trace.text("a range", &error);
     }
     for quantization in &quantizations {
-        trace.values("scale", &[quantization.scale(), quantization.zero_point().into()]);
+        trace.values(
+            "scale",
+            &[quantization.scale(), quantization.zero_point().into()],
+        );
     }
     let mut words = vec![0; net.quantized_weights()];
     if let Err(error) = quantize(&plan, weights, &quantizations, &mut words) {
