@@ -1,4 +1,5 @@
-//! Says whether the target has Arm's DSP extension: stable Rust has no `target_feature` for it.
+//! Says whether the target has Arm's DSP extension, for which stable Rust has no `target_feature`, and
+//! whether the compiler optimizes for size alone.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -7,6 +8,10 @@ fn main() {
     let flags = std::env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
     if has_dsp(&target, &flags) {
         println!("cargo::rustc-cfg=lightlayers_dsp");
+    }
+    println!("cargo::rustc-check-cfg=cfg(lightlayers_smallest)");
+    if std::env::var("OPT_LEVEL").is_ok_and(|level| level == "z") {
+        println!("cargo::rustc-cfg=lightlayers_smallest");
     }
 }
 

@@ -128,7 +128,10 @@ impl Text {
     }
 
     pub(crate) const fn as_str(&self) -> &str {
-        match core::str::from_utf8(self.bytes.split_at(self.len).0) {
+        let Some((text, _)) = self.bytes.split_at_checked(self.len) else {
+            return "";
+        };
+        match core::str::from_utf8(text) {
             Ok(text) => text,
             Err(_) => "",
         }

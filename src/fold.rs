@@ -1,9 +1,11 @@
 //! Batch normalization, folded into the layer before it.
 
 use crate::error::{Buffer, Error};
+use crate::kernels::elementwise;
 use crate::layers::{self, Op, Role};
 use crate::math;
 use crate::network::{Layer, Network};
+use crate::slices::{at, at_mut};
 
 impl Network {
     /// The same network for inference, without the batch normalizations that the layer before can do as well.
@@ -55,14 +57,14 @@ impl Network {
         let mut tensors = [0; crate::MAX_LAYERS + 1];
         let mut i = 0;
         while i < self.len() {
-            let layer = &self.layers()[i];
+            let layer = self.layer(i);
             match self.folded_layer(i) {
-                None => tensors[i + 1] = tensors[layer.source as usize],
+                None => *at_mut(&mut tensors, i + 1) = *at(&tensors, layer.source as usize),
                 Some(mut layer) => {
-                    layer.source = tensors[layer.source as usize];
-                    layer.second = tensors[layer.second as usize];
+                    layer.source = *at(&tensors, layer.source as usize);
+                    layer.second = *at(&tensors, layer.second as usize);
                     folded = folded.append_unchecked(layer);
-                    tensors[i + 1] = folded.len() as u8;
+                    *at_mut(&mut tensors, i + 1) = folded.len() as u8;
                 }
             }
             i += 1;
@@ -115,7 +117,7 @@ impl Network {
                     .split_at_mut_checked(moving.len())
                     .ok_or(Error::Plan)?;
                 rest = after;
-                target.copy_from_slice(moving);
+                elementwise::copy(moving, target);
             }
         }
         Ok(())
@@ -123,17 +125,17 @@ impl Network {
 
     /// The layer that does the work of batch normalization `i` in the folded network.
     const fn folds_into(&self, i: usize) -> Option<usize> {
-        let layer = &self.layers()[i];
+        let layer = self.layer(i);
         if !matches!(layer.op, Op::BatchNorm { .. }) || layer.source == 0 {
             return None;
         }
         let before = layer.source as usize - 1;
-        if !layers::tensors(&self.layers()[before], 0).has_kernel() {
+        if !layers::tensors(self.layer(before), 0).has_kernel() {
             return None;
         }
         let mut reader = before + 1;
         while reader < self.len() {
-            if reader != i && self.layers()[reader].reads(layer.source) {
+            if reader != i && self.layer(reader).reads(layer.source) {
                 return None;
             }
             reader += 1;
@@ -145,7 +147,7 @@ impl Network {
     const fn batch_norm_into(&self, i: usize) -> Option<usize> {
         let mut reader = i + 1;
         while reader < self.len() {
-            if self.layers()[reader].source as usize == i + 1 && self.folds_into(reader).is_some() {
+            if self.layer(reader).source as usize == i + 1 && self.folds_into(reader).is_some() {
                 return Some(reader);
             }
             reader += 1;
@@ -158,7 +160,7 @@ impl Network {
         if self.folds_into(i).is_some() {
             return None;
         }
-        let layer = self.layers()[i];
+        let layer = *self.layer(i);
         Some(match self.batch_norm_into(i) {
             Some(_) => layer.with_bias(),
             None => layer,
@@ -219,7 +221,7 @@ impl Network {
 /// Copies a layer's weights to those of `layer`, which is the same but may have biases of 0 in addition.
 fn copy(weights: &[f32], layer: &Layer, target: &mut [f32]) {
     if weights.len() == target.len() {
-        return target.copy_from_slice(weights);
+        return elementwise::copy(weights, target);
     }
     let (mut weights, mut target) = (weights.iter(), target.iter_mut());
     for tensor in layers::tensors(layer, 0).as_slice() {

@@ -93,7 +93,7 @@ impl<'m, G: Graph> Inference<'m, G> {
             Some(_) => 1,
             None => self.workspace.capacity(),
         };
-        let batch = (input.len() / sizes.input.max(1)).clamp(1, most);
+        let batch = (input.len() / sizes.input.max(1)).min(most).max(1);
         Error::check_length(Buffer::Input, batch * sizes.input, input.len())?;
         let (weights, moving) = self
             .weights

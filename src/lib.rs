@@ -129,6 +129,7 @@ pub mod quant;
 mod rng;
 pub mod schedule;
 mod shape;
+mod slices;
 mod split;
 mod summary;
 mod train;

@@ -221,10 +221,43 @@ impl<const MAX: usize> fmt::Display for ConfusionMatrix<MAX> {
     }
 }
 
+/// Two decimals, as `{:.2}` writes them: halves become even. That itself would link panics of `core`.
 fn write_share(f: &mut fmt::Formatter<'_>, width: usize, share: Option<f32>) -> fmt::Result {
-    match share {
-        Some(share) => write!(f, "{share:>width$.2}"),
-        None => write!(f, "{:>width$}", "-"),
+    let Some(share) = share else {
+        return write!(f, "{:>width$}", "-");
+    };
+    // In 64 bits, this product is exact.
+    let share = f64::from(share) * 100.0;
+    let below = share as u32;
+    let rest = share - f64::from(below);
+    let rounds_up = rest > 0.5 || rest == 0.5 && !below.is_multiple_of(2);
+    let hundredths = below + u32::from(rounds_up);
+    let width = width.saturating_sub(3);
+    write!(f, "{:>width$}.{:02}", hundredths / 100, hundredths % 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+
+    struct Share(f32);
+
+    impl fmt::Display for Share {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write_share(f, 8, Some(self.0))
+        }
+    }
+
+    #[test]
+    fn shares_read_as_core_fmt_writes_them() {
+        for whole in 1..=400 {
+            for part in 0..=whole {
+                let share = share(part, whole).unwrap_or_default();
+                assert_eq!(Share(share).to_string(), std::format!("{share:>8.2}"));
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use crate::layers::{
     self, Border, CustomLayer, CustomSizes, Initializer, Kind, Kinds, Op, Padding, WindowSize,
 };
 use crate::shape::{Shape, saturated};
+use crate::slices::{at, at_mut, first};
 
 /// The most layers that a network can have.
 pub const MAX_LAYERS: usize = 64;
@@ -449,10 +450,10 @@ impl Network {
     /// The same for a layer that was checked in a larger network, where there is room for it.
     pub(crate) const fn append_unchecked(mut self, mut layer: Layer) -> Self {
         if self.len > 0 {
-            self.elements_before_last += layers::elements(&self.layers[self.len - 1]);
+            self.elements_before_last += layers::elements(self.layer(self.len - 1));
         }
         layer.weights_start = self.trained_weights() as u32;
-        self.layers[self.len] = layer;
+        *at_mut(&mut self.layers, self.len) = layer;
         self.len += 1;
         self
     }
@@ -478,9 +479,9 @@ impl Network {
         }
 
         let own = layers::tensors(&layer, layer.weights()).total();
-        layer.weights_start = self.layers[last].weights_start;
+        layer.weights_start = self.layer(last).weights_start;
         layer.weights_len = own as u32;
-        self.layers[last] = layer;
+        *at_mut(&mut self.layers, last) = layer;
         let before = layer.weights_start as usize + self.moving_statistics();
         if let Err(error) = check(name, "the network's number of weights", before as u64 + own) {
             return Err(error);
@@ -518,7 +519,7 @@ impl Network {
         let layer = match self.len {
             0 => "network",
             _ => {
-                let last = &self.layers[self.len - 1];
+                let last = self.layer(self.len - 1);
                 if layers::tensors(last, 0).has_kernel() {
                     return Ok(self.len - 1);
                 }
@@ -663,7 +664,7 @@ impl Network {
         let body_end = body.len;
         let mut i = self.len;
         while i < shortcut.len {
-            let mut layer = shortcut.layers[i];
+            let mut layer = *shortcut.layer(i);
             let moved = body_end - self.len;
             if layer.source as usize > self.len {
                 layer.source += moved as u8;
@@ -702,7 +703,7 @@ impl Network {
         layer: &Layer,
         bias: bool,
     ) -> Result<Self, BuildError> {
-        let mut last = self.layers[self.len - 1];
+        let mut last = *self.layer(self.len - 1);
         last.set(BIAS, bias);
         last.set(FROZEN, layer.is_frozen());
         last.l2 = layer.l2;
@@ -716,7 +717,7 @@ impl Network {
             && self.flat_input == other.flat_input;
         let mut i = 0;
         while same && i < self.len {
-            same = self.layers[i].same(&other.layers[i]);
+            same = self.layer(i).same(other.layer(i));
             i += 1;
         }
         same
@@ -763,7 +764,7 @@ impl Network {
         let layer = match self.len {
             0 => "network",
             _ => {
-                let last = &self.layers[self.len - 1];
+                let last = self.layer(self.len - 1);
                 if let Some(window) = last.op.window() {
                     return (last.kind().name(), window);
                 }
@@ -779,7 +780,7 @@ impl Network {
 
     #[track_caller]
     const fn with_window(self, window: WindowSize) -> Self {
-        let mut last = self.layers[self.len - 1];
+        let mut last = *self.layer(self.len - 1);
         last.op = last.op.with_window(window);
         build!(self.with_last(last))
     }
@@ -870,7 +871,7 @@ impl Network {
     pub(crate) const fn try_bias(self, bias: bool) -> Result<Self, BuildError> {
         match self.last_with_kernel("bias") {
             Ok(last) => {
-                let mut layer = self.layers[last];
+                let mut layer = *self.layer(last);
                 layer.set(BIAS, bias);
                 self.with_last(layer)
             }
@@ -890,7 +891,7 @@ impl Network {
     ) -> Result<Self, BuildError> {
         match self.last_with_kernel("kernel to initialize") {
             Ok(last) => {
-                self.layers[last].kernel_initializer = initializer;
+                at_mut(&mut self.layers, last).kernel_initializer = initializer;
                 Ok(self)
             }
             Err(error) => Err(error),
@@ -906,11 +907,11 @@ impl Network {
     pub(crate) const fn try_l2(mut self, factor: f32) -> Result<Self, BuildError> {
         match self.last_with_kernel("kernel to penalize") {
             Ok(last) if factor >= 0.0 && factor.is_finite() => {
-                self.layers[last].l2 = factor;
+                at_mut(&mut self.layers, last).l2 = factor;
                 Ok(self)
             }
             Ok(last) => Err(BuildError::OutOfRange {
-                layer: self.layers[last].kind().name(),
+                layer: self.layer(last).kind().name(),
                 what: "the l2 factor",
                 range: "0..",
             }),
@@ -920,16 +921,19 @@ impl Network {
 
     /// The last layer does not learn: no gradient, no optimizer state, and backward stops below the lowest layer that does.
     #[track_caller]
-    pub const fn frozen(mut self) -> Self {
-        if self.len == 0 {
-            BuildError::HasNo {
+    pub const fn frozen(self) -> Self {
+        build!(self.try_frozen())
+    }
+
+    pub(crate) const fn try_frozen(mut self) -> Result<Self, BuildError> {
+        let Some(last) = self.len.checked_sub(1) else {
+            return Err(BuildError::HasNo {
                 layer: "network",
                 what: "layer to freeze",
-            }
-            .panic()
-        }
-        self.layers[self.len - 1].set(FROZEN, true);
-        self
+            });
+        };
+        at_mut(&mut self.layers, last).set(FROZEN, true);
+        Ok(self)
     }
 
     /// No layer so far learns; layers that are added after this call do.
@@ -938,7 +942,7 @@ impl Network {
     pub const fn all_frozen(mut self) -> Self {
         let mut i = 0;
         while i < self.len {
-            self.layers[i].set(FROZEN, true);
+            at_mut(&mut self.layers, i).set(FROZEN, true);
             i += 1;
         }
         self
@@ -946,7 +950,12 @@ impl Network {
 
     /// The layers, first to last.
     pub const fn layers(&self) -> &[Layer] {
-        self.layers.split_at(self.len).0
+        first(&self.layers, self.len)
+    }
+
+    /// Layer `index`, which is there.
+    pub(crate) const fn layer(&self, index: usize) -> &Layer {
+        at(&self.layers, index)
     }
 
     /// The number of layers.
@@ -978,7 +987,7 @@ impl Network {
         match tensor {
             0 => (self.input, self.flat_input),
             _ => {
-                let layer = &self.layers[tensor - 1];
+                let layer = self.layer(tensor - 1);
                 (layer.output, layer.has_flat_output())
             }
         }
@@ -1000,7 +1009,7 @@ impl Network {
         let mut sum = 0;
         let mut i = 0;
         while i < self.len {
-            sum += self.layers[i].moving_statistics();
+            sum += self.layer(i).moving_statistics();
             i += 1;
         }
         sum
@@ -1010,7 +1019,7 @@ impl Network {
     pub(crate) const fn trained_weights(&self) -> usize {
         match self.len {
             0 => 0,
-            len => self.layers[len - 1].weights_range().end,
+            len => self.layer(len - 1).weights_range().end,
         }
     }
 
@@ -1019,7 +1028,7 @@ impl Network {
         let mut sum = 0;
         let mut i = 0;
         while i < self.len {
-            sum += self.layers[i].trainable_weights();
+            sum += self.layer(i).trainable_weights();
             i += 1;
         }
         sum
@@ -1030,7 +1039,7 @@ impl Network {
         let mut sum = 0;
         let mut i = 0;
         while i < self.len {
-            sum += self.layers[i].multiply_accumulates();
+            sum += self.layer(i).multiply_accumulates();
             i += 1;
         }
         sum
@@ -1040,7 +1049,7 @@ impl Network {
         let mut kinds = Kinds::NONE;
         let mut i = 0;
         while i < self.len {
-            kinds = kinds.with(self.layers[i].kind());
+            kinds = kinds.with(self.layer(i).kind());
             i += 1;
         }
         kinds
@@ -1050,7 +1059,7 @@ impl Network {
     pub(crate) const fn is_chain(&self) -> bool {
         let mut i = 0;
         while i < self.len {
-            if self.layers[i].source as usize != i || matches!(self.layers[i].op, Op::Add) {
+            if self.layer(i).source as usize != i || matches!(self.layer(i).op, Op::Add) {
                 return false;
             }
             i += 1;
@@ -1067,7 +1076,7 @@ impl Network {
     pub(crate) const fn draws_normal(&self) -> bool {
         let mut i = 0;
         while i < self.len {
-            if matches!(self.layers[i].kernel_initializer, Initializer::HeNormal) {
+            if matches!(self.layer(i).kernel_initializer, Initializer::HeNormal) {
                 return true;
             }
             i += 1;
@@ -1079,7 +1088,7 @@ impl Network {
     pub(crate) const fn penalizes(&self) -> bool {
         let mut i = 0;
         while i < self.len {
-            if self.layers[i].l2 != 0.0 {
+            if self.layer(i).l2 != 0.0 {
                 return true;
             }
             i += 1;

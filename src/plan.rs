@@ -13,6 +13,7 @@ use crate::loss::Outputs;
 use crate::network::{Layer, MAX_LAYERS, Network};
 use crate::quant::layout::{self, WORD};
 use crate::shape::Shape;
+use crate::slices::{at, at_mut, first};
 
 /// A network that is known while compiling.
 ///
@@ -201,15 +202,19 @@ impl Plan {
 }
 
 const fn outputs(network: &Network) -> Outputs {
-    let layers = network.layers();
-    let mut tensor = layers.len();
+    let mut tensor = network.len();
     // Layers that change nothing about what the values mean.
-    while tensor > 0 && matches!(layers[tensor - 1].op, Op::Flatten | Op::Dropout { .. }) {
-        tensor = layers[tensor - 1].source as usize;
+    while tensor > 0
+        && matches!(
+            network.layer(tensor - 1).op,
+            Op::Flatten | Op::Dropout { .. }
+        )
+    {
+        tensor = network.layer(tensor - 1).source as usize;
     }
     Outputs {
         len: network.output_shape().len(),
-        is_softmax: tensor > 0 && matches!(layers[tensor - 1].op, Op::Softmax),
+        is_softmax: tensor > 0 && matches!(network.layer(tensor - 1).op, Op::Softmax),
     }
 }
 
@@ -279,19 +284,19 @@ impl sealed::Graph for &Plan {
     }
 
     fn inference_slots(&self) -> &[ForwardSlot] {
-        self.inference.split_at(self.network.len()).0
+        first(&self.inference, self.network.len())
     }
 
     fn quantized_slots(&self) -> &[ForwardSlot] {
-        self.quantized.split_at(self.network.len()).0
+        first(&self.quantized, self.network.len())
     }
 
     fn training_slots(&self) -> &[ForwardSlot] {
-        self.training.split_at(self.network.len()).0
+        first(&self.training, self.network.len())
     }
 
     fn backward_slots(&self) -> &[BackwardSlot] {
-        self.backward.split_at(self.network.len()).0
+        first(&self.backward, self.network.len())
     }
 
     fn sizes(&self) -> Sizes {
@@ -436,9 +441,9 @@ impl Schedule {
         let mut learns = [false; MAX_TENSORS];
         let mut i = 0;
         while i < layers.len() {
-            learns[i + 1] = layers[i].learns()
-                || learns[layers[i].source as usize]
-                || matches!(layers[i].op, Op::Add) && learns[layers[i].second as usize];
+            *at_mut(&mut learns, i + 1) = layers[i].learns()
+                || *at(&learns, layers[i].source as usize)
+                || matches!(layers[i].op, Op::Add) && *at(&learns, layers[i].second as usize);
             i += 1;
         }
         Self {
@@ -464,12 +469,12 @@ impl Schedule {
     }
 
     const fn goes_back_to(&self, layer: usize) -> bool {
-        self.learns[layer + 1]
+        *at(&self.learns, layer + 1)
     }
 
     const fn goes_back_through(&self, layer: &Layer) -> bool {
-        self.learns[layer.source as usize]
-            || matches!(layer.op, Op::Add) && self.learns[layer.second as usize]
+        *at(&self.learns, layer.source as usize)
+            || matches!(layer.op, Op::Add) && *at(&self.learns, layer.second as usize)
     }
 
     /// The last tick of a layer's backward pass, or of its forward pass if it has none.
@@ -507,9 +512,9 @@ const fn last_readers(layers: &[Layer]) -> [usize; MAX_TENSORS] {
     let mut readers = [0; MAX_TENSORS];
     let mut i = 0;
     while i < layers.len() {
-        readers[layers[i].source as usize] = i;
+        *at_mut(&mut readers, layers[i].source as usize) = i;
         if matches!(layers[i].op, Op::Add) {
-            readers[layers[i].second as usize] = i;
+            *at_mut(&mut readers, layers[i].second as usize) = i;
         }
         i += 1;
     }
@@ -535,7 +540,7 @@ impl Planner {
         if size == 0 {
             return NONE;
         }
-        self.lifetimes[self.len] = Lifetime {
+        *at_mut(&mut self.lifetimes, self.len) = Lifetime {
             size,
             offset: 0,
             first: first as u16,
@@ -547,8 +552,8 @@ impl Planner {
     }
 
     const fn keep_until(&mut self, lifetime: usize, tick: usize) {
-        if lifetime != NONE && (self.lifetimes[lifetime].last as usize) < tick {
-            self.lifetimes[lifetime].last = tick as u16;
+        if lifetime != NONE && (at(&self.lifetimes, lifetime).last as usize) < tick {
+            at_mut(&mut self.lifetimes, lifetime).last = tick as u16;
         }
     }
 
@@ -559,10 +564,10 @@ impl Planner {
         let mut count = 0;
         while count < self.len {
             let largest = self.largest_unplaced();
-            let offset = self.lowest_free(self.lifetimes[largest]);
-            self.lifetimes[largest].offset = offset;
-            self.lifetimes[largest].placed = true;
-            let end = offset + self.lifetimes[largest].size;
+            let offset = self.lowest_free(*at(&self.lifetimes, largest));
+            at_mut(&mut self.lifetimes, largest).offset = offset;
+            at_mut(&mut self.lifetimes, largest).placed = true;
+            let end = offset + at(&self.lifetimes, largest).size;
             if end > peak {
                 peak = end;
             }
@@ -575,8 +580,9 @@ impl Planner {
         let mut largest = NONE;
         let mut i = 0;
         while i < self.len {
-            let lifetime = self.lifetimes[i];
-            if !lifetime.placed && (largest == NONE || lifetime.size > self.lifetimes[largest].size)
+            let lifetime = *at(&self.lifetimes, i);
+            if !lifetime.placed
+                && (largest == NONE || lifetime.size > at(&self.lifetimes, largest).size)
             {
                 largest = i;
             }
@@ -589,7 +595,7 @@ impl Planner {
         let mut offset = 0;
         let mut i = 0;
         while i < self.len {
-            let other = self.lifetimes[i];
+            let other = *at(&self.lifetimes, i);
             let together = other.first <= lifetime.last && lifetime.first <= other.last;
             let overlap =
                 other.offset < offset + lifetime.size && offset < other.offset + other.size;
@@ -608,7 +614,7 @@ impl Planner {
         if lifetime == NONE {
             NOWHERE
         } else {
-            self.lifetimes[lifetime].offset as u32
+            at(&self.lifetimes, lifetime).offset as u32
         }
     }
 
@@ -616,7 +622,7 @@ impl Planner {
         if lifetime == NONE {
             0
         } else {
-            self.lifetimes[lifetime].size as u32
+            at(&self.lifetimes, lifetime).size as u32
         }
     }
 
@@ -631,20 +637,22 @@ impl Planner {
         while i < layers.len() {
             let layer = &layers[i];
             let source = layer.source as usize;
-            planner.keep_until(values[source], i);
+            planner.keep_until(*at(&values, source), i);
             if matches!(layer.op, Op::Add) {
-                planner.keep_until(values[layer.second as usize], i);
+                planner.keep_until(*at(&values, layer.second as usize), i);
             }
-            let in_place = layer.op.is_in_place() && values[source] != NONE && readers[source] == i;
-            values[i + 1] = if in_place {
-                values[source]
+            let in_place = layer.op.is_in_place()
+                && *at(&values, source) != NONE
+                && *at(&readers, source) == i;
+            *at_mut(&mut values, i + 1) = if in_place {
+                *at(&values, source)
             } else {
                 planner.add(elements.size(layer.output.values()), i, i)
             };
-            saved[i] = planner.add(elements.scratch(layer), i, i);
+            *at_mut(&mut saved, i) = planner.add(elements.scratch(layer), i, i);
             i += 1;
         }
-        planner.keep_until(values[layers.len()], layers.len());
+        planner.keep_until(*at(&values, layers.len()), layers.len());
         let none = [NONE; MAX_TENSORS];
         planner.finish(&values, &saved, &none, &[NONE; MAX_LAYERS])
     }
@@ -661,7 +669,7 @@ impl Planner {
         );
         let mut values = [NONE; MAX_TENSORS];
         let mut saved = [NONE; MAX_LAYERS];
-        values[0] = planner.add(
+        *at_mut(&mut values, 0) = planner.add(
             network.input_shape().values(),
             Schedule::READ,
             Schedule::READ,
@@ -672,10 +680,10 @@ impl Planner {
         let mut i = 0;
         while i < layers.len() {
             if schedule.input_until(i, &layers[i]) > 0 {
-                kept[layers[i].source as usize] = true;
+                *at_mut(&mut kept, layers[i].source as usize) = true;
             }
             if schedule.output_until(i, &layers[i]) > 0 {
-                kept[i + 1] = true;
+                *at_mut(&mut kept, i + 1) = true;
             }
             i += 1;
         }
@@ -685,31 +693,32 @@ impl Planner {
             let layer = &layers[i];
             let forward = schedule.forward(i);
             let source = layer.source as usize;
-            planner.keep_until(values[source], forward);
-            planner.keep_until(values[source], schedule.input_until(i, layer));
+            planner.keep_until(*at(&values, source), forward);
+            planner.keep_until(*at(&values, source), schedule.input_until(i, layer));
             if matches!(layer.op, Op::Add) {
-                planner.keep_until(values[layer.second as usize], forward);
+                planner.keep_until(*at(&values, layer.second as usize), forward);
             }
-            let in_place = layer.op.is_in_place() && readers[source] == i && !kept[source];
-            values[i + 1] = if in_place {
-                values[source]
+            let in_place =
+                layer.op.is_in_place() && *at(&readers, source) == i && !*at(&kept, source);
+            *at_mut(&mut values, i + 1) = if in_place {
+                *at(&values, source)
             } else {
                 planner.add(layer.output.values(), forward, forward)
             };
-            planner.keep_until(values[i + 1], schedule.output_until(i, layer));
+            planner.keep_until(*at(&values, i + 1), schedule.output_until(i, layer));
             let need = needs(layer);
             let kept_len = if schedule.goes_back_to(i) {
                 need.saved
             } else {
                 need.forward_scratch
             };
-            saved[i] = planner.add(kept_len, forward, schedule.end_of(i, layer));
+            *at_mut(&mut saved, i) = planner.add(kept_len, forward, schedule.end_of(i, layer));
             i += 1;
         }
 
         let (gradients, input_gradients) = planner.gradients(layers, &schedule, &values, &kept);
         let mut places = planner.finish(&values, &saved, &gradients, &input_gradients);
-        places.input = planner.offset(values[0]);
+        places.input = planner.offset(*at(&values, 0));
         places.target = planner.offset(targets);
         places
     }
@@ -729,12 +738,12 @@ impl Planner {
         if i == 0 {
             return (gradients, input_gradients);
         }
-        self.keep_until(values[i], schedule.loss());
-        gradients[i] = if kept[i] {
+        self.keep_until(*at(values, i), schedule.loss());
+        *at_mut(&mut gradients, i) = if *at(kept, i) {
             let len = layers[i - 1].output.values();
             self.add(len, schedule.loss(), schedule.loss())
         } else {
-            values[i]
+            *at(values, i)
         };
         while i > 0 {
             i -= 1;
@@ -742,29 +751,29 @@ impl Planner {
             if !schedule.goes_back_to(i) {
                 continue;
             }
-            let gradient = gradients[i + 1];
+            let gradient = *at(&gradients, i + 1);
             self.keep_until(gradient, schedule.end_of(i, layer));
             if !schedule.goes_back_through(layer) {
                 continue;
             }
             let tick = schedule.input_gradient(i);
             let source = layer.source as usize;
-            input_gradients[i] = if layer.op.is_in_place() {
+            *at_mut(&mut input_gradients, i) = if layer.op.is_in_place() {
                 gradient
             } else {
                 self.add(layer.input.values(), tick, tick)
             };
-            if schedule.learns[source] && gradients[source] == NONE {
-                gradients[source] = input_gradients[i];
+            if *at(&schedule.learns, source) && *at(&gradients, source) == NONE {
+                *at_mut(&mut gradients, source) = *at(&input_gradients, i);
             }
-            self.keep_until(gradients[source], tick);
+            self.keep_until(*at(&gradients, source), tick);
             // A shortcut's gradient is a copy, since the body changes its own on its way back.
-            if matches!(layer.op, Op::Add) && schedule.learns[layer.second as usize] {
+            if matches!(layer.op, Op::Add) && *at(&schedule.learns, layer.second as usize) {
                 let second = layer.second as usize;
-                if gradients[second] == NONE {
-                    gradients[second] = self.add(layer.output.values(), tick, tick);
+                if *at(&gradients, second) == NONE {
+                    *at_mut(&mut gradients, second) = self.add(layer.output.values(), tick, tick);
                 }
-                self.keep_until(gradients[second], tick);
+                self.keep_until(*at(&gradients, second), tick);
             }
         }
         (gradients, input_gradients)
@@ -793,14 +802,14 @@ impl Planner {
         };
         let mut i = 0;
         while i < MAX_LAYERS {
-            places.forward[i] = ForwardSlot {
-                output: self.offset(values[i + 1]),
-                saved: self.offset(saved[i]),
-                saved_len: self.size(saved[i]),
+            *at_mut(&mut places.forward, i) = ForwardSlot {
+                output: self.offset(*at(values, i + 1)),
+                saved: self.offset(*at(saved, i)),
+                saved_len: self.size(*at(saved, i)),
             };
-            places.backward[i] = BackwardSlot {
-                gradient: self.offset(gradients[i + 1]),
-                input_gradient: self.offset(input_gradients[i]),
+            *at_mut(&mut places.backward, i) = BackwardSlot {
+                gradient: self.offset(*at(gradients, i + 1)),
+                input_gradient: self.offset(*at(input_gradients, i)),
             };
             i += 1;
         }

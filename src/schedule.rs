@@ -3,6 +3,7 @@
 use core::f32::consts::PI;
 
 use crate::error::{Buffer, Error};
+use crate::kernels::elementwise;
 use crate::math;
 
 /// A learning rate for every optimizer step.
@@ -242,7 +243,7 @@ impl<'m> EarlyStopping<'m> {
         Error::check_length(Buffer::Best, weights.len(), self.best.len())?;
         let progress = self.patience.observe(loss);
         if progress == Verdict::Improved {
-            self.best.copy_from_slice(weights);
+            elementwise::copy(weights, self.best);
         }
         Ok(progress)
     }
@@ -260,7 +261,7 @@ impl<'m> EarlyStopping<'m> {
     pub fn restore(&self, weights: &mut [f32]) -> Result<(), Error> {
         Error::check_length(Buffer::Best, weights.len(), self.best.len())?;
         if self.patience.best < f32::INFINITY {
-            weights.copy_from_slice(self.best);
+            elementwise::copy(self.best, weights);
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use crate::error::{Buffer, BuildError, Error};
 use crate::layers::{self, Op, Padding, WindowSize};
 use crate::math;
 use crate::network::{Layer, MAX_LAYERS, Network};
+use crate::slices::{at, at_mut};
 
 /// A window of one pixel.
 const PIXEL: WindowSize = WindowSize {
@@ -58,13 +59,13 @@ impl Network {
         let mut tensors = [0; MAX_LAYERS + 1];
         let mut i = 0;
         while i < self.len() {
-            let layer = &self.layers()[i];
-            let source = tensors[layer.source as usize] as usize;
+            let layer = self.layer(i);
+            let source = *at(&tensors, layer.source as usize) as usize;
             let result = match factors(layer.op) {
                 None => {
                     let mut layer = *layer;
                     layer.source = source as u8;
-                    layer.second = tensors[layer.second as usize];
+                    layer.second = *at(&tensors, layer.second as usize);
                     split.append(layer)
                 }
                 Some((first, relu, second)) => {
@@ -75,7 +76,7 @@ impl Network {
                 Ok(split) => split,
                 Err(error) => return Err(error),
             };
-            tensors[i + 1] = split.len() as u8;
+            *at_mut(&mut tensors, i + 1) = split.len() as u8;
             i += 1;
         }
         Ok(split)

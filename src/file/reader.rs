@@ -365,13 +365,14 @@ impl<'a> Sections<'a> {
             Ok(header) => header,
             Err(error) => return Err(error),
         };
-        let blocks = len.div_ceil(BLOCK);
-        if blocks > rest.len() / BLOCK {
-            return Err(section(Some(kind), "bytes", len, rest.len()));
+        // What fills the last block up belongs to no section.
+        if let Some((data, _)) = rest.split_at_checked(len)
+            && let Some((_, rest)) = rest.split_at_checked(len.next_multiple_of(BLOCK))
+        {
+            self.rest = rest;
+            return Ok(Some((kind, required, data)));
         }
-        let (data, rest) = rest.split_at(blocks * BLOCK);
-        self.rest = rest;
-        Ok(Some((kind, required, data.split_at(len).0)))
+        Err(section(Some(kind), "bytes", len, rest.len()))
     }
 }
 

@@ -73,7 +73,7 @@ fn push(net: Network, layer: usize, entry: &Entry) -> Result<Network, FileError>
         net = net.try_l2(request.l2).map_err(build)?;
     }
     if request.frozen {
-        net = net.frozen();
+        net = net.try_frozen().map_err(build)?;
     }
     // What no call asks for: the output, and bytes that mean nothing here.
     if let Some(last) = net.layers().last()

@@ -72,18 +72,14 @@ impl<'a> Table<'a> {
 
     pub(super) const fn head(&self) -> [u8; BLOCK] {
         let mut head = [0; BLOCK];
-        put(&mut head, 0, &shape_bytes(self.input));
+        put(&mut head, 0, shape_bytes(self.input));
         put(
             &mut head,
             6,
-            &[self.flat_input as u8, self.layers.len() as u8],
+            [self.flat_input as u8, self.layers.len() as u8],
         );
-        put(&mut head, 8, &(self.weights as u32).to_le_bytes());
-        put(
-            &mut head,
-            12,
-            &(self.moving_statistics as u32).to_le_bytes(),
-        );
+        put(&mut head, 8, (self.weights as u32).to_le_bytes());
+        put(&mut head, 12, (self.moving_statistics as u32).to_le_bytes());
         head
     }
 
@@ -229,7 +225,7 @@ pub(super) const fn entry(layer: &Layer) -> Entry {
     entry[BIAS] = layer.bias() as u8;
     entry[SOURCE] = layer.source;
     entry[SECOND] = layer.second;
-    put(&mut entry, OUTPUT, &shape_bytes(layer.output));
+    put(&mut entry, OUTPUT, shape_bytes(layer.output));
     let rank = match layer.op {
         Op::LightDense { rank, .. } | Op::LightConv2d { rank, .. } => rank,
         Op::DepthwiseConv2d { multiplier, .. } | Op::SeparableConv2d { multiplier, .. } => {
@@ -238,7 +234,7 @@ pub(super) const fn entry(layer: &Layer) -> Entry {
         Op::Custom { saved, .. } => saved,
         _ => 0,
     };
-    put(&mut entry, RANK, &rank.to_le_bytes());
+    put(&mut entry, RANK, rank.to_le_bytes());
     if let Some(window) = layer.op.window() {
         let WindowSize {
             kernel,
@@ -248,7 +244,7 @@ pub(super) const fn entry(layer: &Layer) -> Entry {
         } = window;
         let same = matches!(padding, Padding::Same) as u8;
         let window = [kernel.0, kernel.1, stride.0, stride.1, dilation, same];
-        put(&mut entry, WINDOW, &window);
+        put(&mut entry, WINDOW, window);
     }
     entry[FROZEN] = layer.is_frozen() as u8;
     entry[INITIALIZER] = match layer.kernel_initializer {
@@ -263,15 +259,15 @@ pub(super) const fn entry(layer: &Layer) -> Entry {
         Op::Dropout { rate } => (0.0, rate),
         _ => (0.0, 0.0),
     };
-    put(&mut entry, SLOPE, &slope.to_le_bytes());
-    put(&mut entry, RATE, &rate.to_le_bytes());
-    put(&mut entry, L2, &layer.l2.to_le_bytes());
+    put(&mut entry, SLOPE, slope.to_le_bytes());
+    put(&mut entry, RATE, rate.to_le_bytes());
+    put(&mut entry, L2, layer.l2.to_le_bytes());
     match layer.op {
         Op::ZeroPadding2d { border } => {
             let border = [border.top, border.bottom, border.left, border.right];
-            put(&mut entry, WINDOW, &border);
+            put(&mut entry, WINDOW, border);
         }
-        Op::Custom { .. } => put(&mut entry, WINDOW, &(layer.weights() as u16).to_le_bytes()),
+        Op::Custom { .. } => put(&mut entry, WINDOW, (layer.weights() as u16).to_le_bytes()),
         _ => {}
     }
     entry
@@ -496,11 +492,11 @@ const fn yes_or_no(byte: u8) -> Setting {
     }
 }
 
-const fn put(bytes: &mut [u8], at: usize, values: &[u8]) {
-    let mut i = 0;
-    while i < values.len() {
-        bytes[at + i] = values[i];
-        i += 1;
+const fn put<const N: usize>(bytes: &mut [u8], at: usize, values: [u8; N]) {
+    if let Some((_, rest)) = bytes.split_at_mut_checked(at)
+        && let Some(place) = rest.first_chunk_mut()
+    {
+        *place = values;
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Kernels are `[height, width, channels, filters]`. All of these work on one group; the layers' files go over the batch.
 
+use super::rows::{rows, rows_mut};
 use core::array::from_fn;
 
 use super::elementwise;
@@ -233,11 +234,7 @@ impl Sweep<'_> {
         let together = self.step.is_some()
             && self.target_columns >= PIXELS
             && self.source_channels * V::COUNT <= PADDING.len();
-        for (row, target) in target
-            .chunks_exact_mut(row_len.max(1))
-            .take(rows)
-            .enumerate()
-        {
+        for (row, target) in rows_mut(target, row_len).take(rows).enumerate() {
             let source_row = |tap| source_row(row, tap);
             let mut column = 0;
             // The last pixels are worked on together with some before them, which are stored already.
@@ -346,7 +343,7 @@ impl Sweep<'_> {
                 }
                 match self.weights {
                     Weights::Forward => {
-                        let weights = w.chunks_exact(self.target_channels.max(1));
+                        let weights = rows(w, self.target_channels);
                         let weights = weights.map(|row| row.get(first..)?.first_chunk().copied());
                         accumulate(token, &mut sums, sources, len, weights);
                     }
@@ -373,7 +370,7 @@ impl Sweep<'_> {
         for (p, sums) in sums.iter().enumerate().skip(stored) {
             let start = ((column + p) * self.target_channels + first) * V::COUNT;
             let target = target.get_mut(start..)?.get_mut(..C * V::COUNT)?;
-            for (target, sum) in target.chunks_exact_mut(V::COUNT).zip(sums) {
+            for (target, sum) in rows_mut(target, V::COUNT).zip(sums) {
                 self.finish.store(token, *sum, target);
             }
         }
@@ -634,13 +631,9 @@ impl Kernel for DepthwiseForward<'_> {
                 self.window.taps() * filters,
             ]
         );
-        for (pixel, y) in self
-            .y
-            .chunks_exact_mut((filters * V::COUNT).max(1))
-            .enumerate()
-        {
+        for (pixel, y) in rows_mut(self.y, filters * V::COUNT).enumerate() {
             let (row, column) = (pixel / columns.output.max(1), pixel % columns.output.max(1));
-            for (filter, y) in y.chunks_exact_mut(V::COUNT).enumerate() {
+            for (filter, y) in rows_mut(y, V::COUNT).enumerate() {
                 let channel = filter / self.multiplier.max(1);
                 let bias = self.bias.get(filter).copied().unwrap_or_default();
                 let source = |tap_row, tap_column| {
@@ -688,13 +681,9 @@ impl Kernel for DepthwiseInputGradient<'_> {
                 self.window.taps() * filters,
             ]
         );
-        for (pixel, dx) in self
-            .dx
-            .chunks_exact_mut((self.channels * V::COUNT).max(1))
-            .enumerate()
-        {
+        for (pixel, dx) in rows_mut(self.dx, self.channels * V::COUNT).enumerate() {
             let (row, column) = (pixel / columns.input.max(1), pixel % columns.input.max(1));
-            for (channel, dx) in dx.chunks_exact_mut(V::COUNT).enumerate() {
+            for (channel, dx) in rows_mut(dx, V::COUNT).enumerate() {
                 let mut sum = V::splat(token, 0.0);
                 for filter in channel * self.multiplier..(channel + 1) * self.multiplier {
                     let source = |tap_row, tap_column| {

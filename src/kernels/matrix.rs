@@ -1,7 +1,8 @@
 //! Products of a batch of vectors with a matrix, row-major.
 
 use core::iter::once;
-use core::slice::ChunksExact;
+
+use super::rows::{Rows, rows, rows_mut};
 
 /// `y = x · w + bias`: `x [batch, inputs]`, `w [inputs, outputs]`, `bias [outputs]` or empty for 0, `y [batch, outputs]`.
 ///
@@ -19,13 +20,12 @@ pub(crate) fn multiply(
     if let Some(level) = super::vectors::level() {
         return super::vector::multiply(level, x, w, bias, (inputs, outputs), y);
     }
-    let rows = x.chunks_exact(inputs.max(1));
-    for (x, y) in rows.zip(y.chunks_exact_mut(outputs.max(1))) {
+    for (x, y) in rows(x, inputs).zip(rows_mut(y, outputs)) {
         let mut biases = bias.iter();
         for y in y.iter_mut() {
             *y = biases.next().copied().unwrap_or_default();
         }
-        let w = w.chunks_exact(outputs.max(1));
+        let w = rows(w, outputs);
         let (blocks, rest) = y.as_chunks_mut();
         for (block, y) in blocks.iter_mut().enumerate() {
             add_four_columns(x, w.clone(), 4 * block, y);
@@ -55,7 +55,7 @@ fn after(values: &[f32], start: usize) -> &[f32] {
 /// Four outputs of one sample, `first` and the next ones. Written out, because a loop over them is not unrolled when optimizing
 /// for size.
 #[inline(always)]
-fn add_four_columns(x: &[f32], w: ChunksExact<'_, f32>, first: usize, y: &mut [f32; 4]) {
+fn add_four_columns(x: &[f32], w: Rows<'_, f32>, first: usize, y: &mut [f32; 4]) {
     let [mut a, mut b, mut c, mut d] = *y;
     for (x, row) in x.iter().zip(w) {
         if let Some([w0, w1, w2, w3, ..]) = row.get(first..) {
@@ -82,7 +82,7 @@ pub(crate) fn multiply_transposed(
     if let Some(level) = super::vectors::level() {
         return super::vector::multiply_transposed(level, dy, w, (inputs, outputs), dx);
     }
-    for dx in dx.chunks_exact_mut(inputs.max(1)) {
+    for dx in rows_mut(dx, inputs) {
         let mut weights = w.iter();
         for dx in dx {
             let mut sum = 0.0;
@@ -116,8 +116,8 @@ pub(crate) fn accumulate_outer(
     if let Some(level) = super::vectors::level() {
         return super::vector::accumulate_outer(level, x, dy, (inputs, outputs), dw);
     }
-    for x in x.chunks_exact(inputs.max(1)) {
-        let mut gradients = dw.chunks_exact_mut(outputs.max(1));
+    for x in rows(x, inputs) {
+        let mut gradients = rows_mut(dw, outputs);
         let dy_of_sample = dy.get(..outputs).unwrap_or_default();
         // The bias is the weight of an input that is always 1.
         for x in x.iter().copied().chain(once(1.0)) {

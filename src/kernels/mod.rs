@@ -15,6 +15,7 @@ pub(crate) mod matrix;
 pub(crate) mod normalization;
 pub(crate) mod pooling;
 pub(crate) mod relu;
+pub(crate) mod rows;
 pub(crate) mod threads;
 pub(crate) mod window;
 

@@ -1,5 +1,6 @@
 //! Batch normalization of groups of images (see [`super::lanes`]).
 
+use super::rows::{rows, rows_mut};
 use core::array::from_fn;
 
 use super::lanes::{Kernel, Lanes, add_lanes, load_nth};
@@ -180,8 +181,8 @@ impl Kernel for Normalize<'_> {
             }
         };
         let pixel = (self.mean.len() * lanes).max(1);
-        for y in self.y.chunks_exact_mut(pixel) {
-            for (at, y) in y.chunks_exact_mut(V::COUNT).enumerate() {
+        for y in rows_mut(self.y, pixel) {
+            for (at, y) in rows_mut(y, V::COUNT).enumerate() {
                 V::load(token, y)
                     .subtract(constant(self.mean, at))
                     .multiply(constant(self.scale, at))
@@ -211,12 +212,12 @@ impl Kernel for NormalizeBackward<'_> {
             [self.mean.len(); 3]
         );
         let pixel = (self.mean.len() * V::COUNT).max(1);
-        let mut pixels = self.x.chunks_exact(pixel);
-        for gradient in self.gradient.chunks_exact_mut(pixel) {
+        let mut pixels = rows(self.x, pixel);
+        for gradient in rows_mut(self.gradient, pixel) {
             let x = pixels.next().unwrap_or_default();
             let constants = self.mean.iter().zip(self.mean_gradient);
             let constants = constants.zip(self.slope.iter().zip(self.scale));
-            let values = gradient.chunks_exact_mut(V::COUNT).enumerate();
+            let values = rows_mut(gradient, V::COUNT).enumerate();
             for ((at, gradient), ((mean, mean_gradient), (slope, scale))) in values.zip(constants) {
                 let x: V = load_nth(token, x, at);
                 let along = x
@@ -247,8 +248,8 @@ impl Kernel for ScaleChannels<'_> {
                 .is_multiple_of(self.scale.len() * V::COUNT)
         );
         let pixel = (self.scale.len() * V::COUNT).max(1);
-        for gradient in self.gradient.chunks_exact_mut(pixel) {
-            for (gradient, scale) in gradient.chunks_exact_mut(V::COUNT).zip(self.scale) {
+        for gradient in rows_mut(self.gradient, pixel) {
+            for (gradient, scale) in rows_mut(gradient, V::COUNT).zip(self.scale) {
                 V::load(token, gradient)
                     .multiply(V::splat(token, *scale))
                     .store(gradient);

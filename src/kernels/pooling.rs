@@ -1,6 +1,7 @@
 //! Pooling of groups of images (see [`super::lanes`]).
 
 use super::lanes::{Kernel, Lanes, MOST, load_nth, parts};
+use super::rows::{rows, rows_mut};
 use super::window::Window;
 
 /// The largest value under each window, the first of equal ones; `taps` takes its place in the window, unless it is empty.
@@ -74,12 +75,12 @@ impl MaxForward<'_> {
         });
         let start = first * V::COUNT;
         if let Some(y) = y.get_mut(start..start + C * V::COUNT) {
-            for (y, best) in y.chunks_exact_mut(V::COUNT).zip(best) {
+            for (y, best) in rows_mut(y, V::COUNT).zip(best) {
                 best.store(y);
             }
         }
         if let Some(taps) = taps.get_mut(start..start + C * V::COUNT) {
-            for (taps, place) in taps.chunks_exact_mut(V::COUNT).zip(place) {
+            for (taps, place) in rows_mut(taps, V::COUNT).zip(place) {
                 let mut lanes = [0.0; MOST];
                 place.store(&mut lanes);
                 for (tap, lane) in taps.iter_mut().zip(lanes) {
@@ -124,8 +125,8 @@ impl Kernel for MaxBackward<'_> {
                     return;
                 };
                 let (before, after) = (V::splat(token, tap - 0.5), V::splat(token, tap + 0.5));
-                let values = dx.chunks_exact_mut(V::COUNT);
-                let gradients = dy.chunks_exact(V::COUNT).zip(taps.chunks_exact(V::COUNT));
+                let values = rows_mut(dx, V::COUNT);
+                let gradients = rows(dy, V::COUNT).zip(rows(taps, V::COUNT));
                 for (dx, (dy, places)) in values.zip(gradients) {
                     let mut lanes = [0.0; MOST];
                     for (lane, place) in lanes.iter_mut().zip(places) {
@@ -212,8 +213,8 @@ impl Kernel for AverageForward<'_> {
         );
         let columns = self.window.columns.output.max(1);
         let pixel = (self.channels * V::COUNT).max(1);
-        for (at, y) in self.y.chunks_exact_mut(pixel).enumerate() {
-            for (channel, y) in y.chunks_exact_mut(V::COUNT).enumerate() {
+        for (at, y) in rows_mut(self.y, pixel).enumerate() {
+            for (channel, y) in rows_mut(y, V::COUNT).enumerate() {
                 let mut sum = V::splat(token, 0.0);
                 let count = under(self.window, (at / columns, at % columns), |input, _| {
                     let start = input * pixel + channel * V::COUNT;
@@ -249,11 +250,11 @@ impl Kernel for AverageBackward<'_> {
         let columns = self.window.columns.output.max(1);
         let pixel = (self.channels * V::COUNT).max(1);
         self.dx.fill(0.0);
-        for (at, dy) in self.dy.chunks_exact(pixel).enumerate() {
+        for (at, dy) in rows(self.dy, pixel).enumerate() {
             let place = (at / columns, at % columns);
             let count = under(self.window, place, |_, _| {});
             let share = V::splat(token, 1.0 / count.max(1) as f32);
-            for (channel, dy) in dy.chunks_exact(V::COUNT).enumerate() {
+            for (channel, dy) in rows(dy, V::COUNT).enumerate() {
                 let dy = V::load(token, dy).multiply(share);
                 under(self.window, place, |input, _| {
                     let start = input * pixel + channel * V::COUNT;
@@ -280,7 +281,7 @@ pub(crate) struct GlobalAverageForward<'a> {
 fn store_apart<V: Lanes>(value: V, y: &mut [f32], channels: usize, channel: usize) {
     let mut lanes = [0.0; MOST];
     value.store(&mut lanes);
-    for (y, lane) in y.chunks_exact_mut(channels.max(1)).zip(lanes) {
+    for (y, lane) in rows_mut(y, channels).zip(lanes) {
         if let Some(y) = y.get_mut(channel) {
             *y = lane;
         }
@@ -291,7 +292,7 @@ fn store_apart<V: Lanes>(value: V, y: &mut [f32], channels: usize, channel: usiz
 #[inline(always)]
 fn load_apart<V: Lanes>(token: V::Token, y: &[f32], channels: usize, channel: usize) -> V {
     let mut lanes = [0.0; MOST];
-    for (lane, y) in lanes.iter_mut().zip(y.chunks_exact(channels.max(1))) {
+    for (lane, y) in lanes.iter_mut().zip(rows(y, channels)) {
         *lane = y.get(channel).copied().unwrap_or_default();
     }
     V::load(token, &lanes)
@@ -307,7 +308,7 @@ impl Kernel for GlobalAverageForward<'_> {
         let share = V::splat(token, 1.0 / self.pixels.max(1) as f32);
         for channel in 0..self.channels {
             let mut sum = V::splat(token, 0.0);
-            for pixel in self.x.chunks_exact((self.channels * V::COUNT).max(1)) {
+            for pixel in rows(self.x, self.channels * V::COUNT) {
                 if let Some(x) = pixel.get(channel * V::COUNT..(channel + 1) * V::COUNT) {
                     sum = sum.add(V::load(token, x));
                 }
@@ -336,7 +337,7 @@ impl Kernel for GlobalAverageBackward<'_> {
         let share = V::splat(token, 1.0 / self.pixels.max(1) as f32);
         for channel in 0..self.channels {
             let dy = load_apart::<V>(token, self.dy, self.channels, channel).multiply(share);
-            for pixel in self.dx.chunks_exact_mut((self.channels * V::COUNT).max(1)) {
+            for pixel in rows_mut(self.dx, self.channels * V::COUNT) {
                 if let Some(dx) = pixel.get_mut(channel * V::COUNT..(channel + 1) * V::COUNT) {
                     dy.store(dx);
                 }
@@ -363,7 +364,7 @@ impl Kernel for GlobalMaxForward<'_> {
         for channel in 0..self.channels {
             let mut best = V::splat(token, f32::NEG_INFINITY);
             let mut place = V::splat(token, 0.0);
-            let pixels = self.x.chunks_exact((self.channels * V::COUNT).max(1));
+            let pixels = rows(self.x, self.channels * V::COUNT);
             for (at, pixel) in pixels.enumerate() {
                 if let Some(x) = pixel.get(channel * V::COUNT..(channel + 1) * V::COUNT) {
                     let x = V::load(token, x);

@@ -52,7 +52,11 @@ fn replace(values: &mut [f32], passes: impl Fn(f32) -> bool, value: impl Fn(f32)
 
 /// Takes back the bits of values for which `stops` holds; they are those of a batch, or none.
 pub(crate) fn stop(mask: &mut [f32], y: &[f32], stops: impl Fn(f32) -> bool) {
-    for (word, values) in mask.iter_mut().zip(y.chunks(BITS)) {
+    let mut words = mask.iter_mut();
+    for values in y.chunks(BITS) {
+        let Some(word) = words.next() else {
+            return;
+        };
         let mut bits = word.to_bits();
         for (i, y) in values.iter().enumerate() {
             bits &= !(u32::from(stops(*y)) << i);
@@ -67,7 +71,11 @@ pub(crate) fn backward(mask: &mut [f32], gradient: &mut [f32], slope: f32) {
         vectorized(
             #[inline(always)]
             || {
-                for (values, word) in gradient.chunks_mut(BITS).zip(mask) {
+                let mut words = mask.iter();
+                for values in gradient.chunks_mut(BITS) {
+                    let Some(word) = words.next() else {
+                        return;
+                    };
                     let bits = word.to_bits();
                     match <&mut [f32; BITS]>::try_from(&mut *values) {
                         Ok(values) if UNROLLED => choose(values, bits, slope),

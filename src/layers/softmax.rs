@@ -4,6 +4,7 @@
 //!
 //! Source: Keras, `Softmax(axis=-1)`.
 
+use crate::kernels::rows::{rows, rows_mut};
 use crate::math;
 
 /// The largest of the values that are not NaN.
@@ -37,8 +38,7 @@ pub(super) fn forward(channels: usize, y: &mut [f32]) {
 }
 
 pub(super) fn backward(channels: usize, y: &[f32], gradient: &mut [f32]) {
-    let channels = channels.max(1);
-    for (dy, y) in gradient.chunks_mut(channels).zip(y.chunks(channels)) {
+    for (dy, y) in rows_mut(gradient, channels).zip(rows(y, channels)) {
         let mut mean = 0.0;
         for (dy, y) in dy.iter().zip(y) {
             mean += dy * y;

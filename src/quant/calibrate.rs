@@ -81,6 +81,7 @@ impl TensorRange {
             self.reach *= 2.0;
             halve(bins);
         }
+        let last = bins.len() - 1;
         for value in values {
             // The larger half of the bins is for numbers from 0 on.
             let steps = if self.reach > 0.0 {
@@ -90,8 +91,8 @@ impl TensorRange {
                 0.0
             };
             let floor = steps as isize - isize::from(steps < 0.0 && steps as isize as f32 != steps);
-            let bin = (half as isize + floor).clamp(0, bins.len() as isize - 1);
-            if let Some(bin) = bins.get_mut(bin as usize) {
+            let bin = (half as isize + floor).max(0) as usize;
+            if let Some(bin) = bins.get_mut(bin.min(last)) {
                 *bin = bin.saturating_add(1);
             }
         }
@@ -103,17 +104,34 @@ const LARGEST: f32 = f32::MAX / 2.0;
 
 /// Bins twice as wide, around the same middle.
 fn halve(bins: &mut [u32]) {
-    let half = bins.len() / 2;
-    let (below, above) = bins.split_at_mut(half);
-    for (i, pair) in (0..half).step_by(2).enumerate() {
-        above[i] = above[pair].saturating_add(above.get(pair + 1).copied().unwrap_or_default());
-        let (near, far) = (half - 1 - pair, half.checked_sub(2 + pair));
-        let sum = below[near].saturating_add(far.map_or(0, |far| below[far]));
-        below[half - 1 - i] = sum;
+    let (below, above) = bins.split_at_mut(bins.len() / 2);
+    join_pairs(above, |bin| bin);
+    // Those below are counted from the middle, too.
+    let last = below.len().saturating_sub(1);
+    join_pairs(below, |bin| last.wrapping_sub(bin));
+}
+
+/// Bins twice as wide, from the first one; `place` says where each of them is.
+fn join_pairs(bins: &mut [u32], place: impl Fn(usize) -> usize) {
+    for i in 0..bins.len() {
+        // Past the end, no value was counted.
+        let count = |bin| bins.get(place(bin)).copied().unwrap_or_default();
+        let sum = count(2 * i).saturating_add(count(2 * i + 1));
+        if let Some(bin) = bins.get_mut(place(i)) {
+            *bin = sum;
+        }
     }
-    let rest = half.div_ceil(2);
-    above[rest..].fill(0);
-    below[..half - rest].fill(0);
+}
+
+/// `x.clamp(low, high)`, without the panic if `low` is above `high`; of NaN, NaN.
+fn within(x: f32, low: f32, high: f32) -> f32 {
+    if x < low {
+        low
+    } else if x > high {
+        high
+    } else {
+        x
+    }
 }
 
 /// A tensor's values, counted in bins of the same width.
@@ -174,7 +192,7 @@ impl Histogram<'_> {
         let rounding = step * step / 12.0;
         self.values()
             .map(|(value, count)| {
-                let clipped = f64::from(value - value.clamp(low, high));
+                let clipped = f64::from(value - within(value, low, high));
                 count * (rounding + clipped * clipped)
             })
             .sum()
@@ -397,5 +415,20 @@ impl Tensors<'_> {
         if let Some(range) = self.ranges.next() {
             range.observe(values, bins);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::halve;
+
+    #[test]
+    fn neighbours_on_the_same_side_of_the_middle_share_a_bin() {
+        let mut bins = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
+        halve(&mut bins);
+        assert_eq!(bins, [0, 0, 1, 2 + 3, 4 + 5, 6 + 7, 8 + 9, 10, 0, 0]);
+        let mut bins = [1, u32::MAX, 3, 4];
+        halve(&mut bins);
+        assert_eq!(bins, [0, u32::MAX, 7, 0]);
     }
 }

@@ -4,6 +4,7 @@ use super::Quantization;
 use super::infer::Head;
 use super::layout::{self, HEAD};
 use crate::network::{Layer, MAX_LAYERS};
+use crate::slices::{get, get_mut};
 
 /// A number in the head of a tensor that [`quantize`](super::quantize) does not write.
 pub(crate) struct BadHead {
@@ -40,13 +41,15 @@ pub(crate) const fn check_heads(layers: &[Layer], words: &[u32]) -> Result<(), B
                 found: exponent as f32,
             });
         }
-        let (len, source_zero) = match tensor.checked_sub(1) {
-            Some(index) => (
-                layout::words(layers, index),
-                zero_points[layers[index].source as usize],
-            ),
-            None => (HEAD, 0),
-        };
+        let (mut len, mut source_zero) = (HEAD, 0);
+        if let Some(index) = tensor.checked_sub(1) {
+            len = layout::words(layers, index);
+            if let Some(layer) = get(layers, index)
+                && let Some(zero_point) = get(&zero_points, layer.source as usize)
+            {
+                source_zero = *zero_point;
+            }
+        }
         if head.source_zero != source_zero {
             return Err(BadHead {
                 tensor,
@@ -55,7 +58,9 @@ pub(crate) const fn check_heads(layers: &[Layer], words: &[u32]) -> Result<(), B
                 found: head.source_zero as f32,
             });
         }
-        zero_points[tensor] = head.quantization.zero_point;
+        if let Some(zero_point) = get_mut(&mut zero_points, tensor) {
+            *zero_point = head.quantization.zero_point;
+        }
         let (true, Some((_, after))) = (tensor < layers.len(), rest.split_at_checked(len)) else {
             return Ok(());
         };

@@ -6,6 +6,7 @@ use super::layout::{self, ADD, CHANNEL, HEAD, SOFTMAX};
 use crate::error::{Buffer, Error};
 use crate::infer::check_layers;
 use crate::kernels::int8::{self, Addition, Convolution, Depthwise, Requantize, SoftmaxScale};
+use crate::kernels::rows;
 use crate::layers::{Kind, Op};
 use crate::network::Layer;
 use crate::plan::{ForwardSlot, Graph, NOWHERE};
@@ -390,12 +391,12 @@ fn mapping<G: Graph>(
             let row_len = channels * usize::from(layer.input.width);
             let target_len = channels * usize::from(layer.output.width);
             let first = channels * usize::from(border.left);
-            let rows = y.chunks_exact_mut(target_len.max(1));
-            let rows = rows.skip(border.top.into());
-            for (target, source) in rows.zip(x.chunks_exact(row_len.max(1))) {
-                target
-                    .get_mut(first..first + row_len)?
-                    .copy_from_slice(source);
+            let targets = rows::rows_mut(y, target_len).skip(border.top.into());
+            for (target, source) in targets.zip(rows::rows(x, row_len)) {
+                let target = target.get_mut(first..first + row_len)?;
+                for (y, x) in target.iter_mut().zip(source) {
+                    *y = *x;
+                }
             }
         }
         _ => {}

@@ -156,8 +156,9 @@ impl Work<'_> {
             return Err(self.overflows("a sum of its products may not fit 32 bits"));
         }
         let source_scale = f64::from(self.source.scale);
+        let weights_of = |filter| kernel.iter().skip(filter).step_by(filters.max(1));
         let channel = |filter: usize, least_scale: f64| {
-            let weights = kernel.iter().skip(filter).step_by(filters);
+            let weights = weights_of(filter);
             let bias = biases.get(filter).copied().unwrap_or_default();
             let scale = weight_scale(weights.clone(), bias, self.source).max(least_scale);
             let (mut sum, mut absolute) = (0, 0);
@@ -167,7 +168,9 @@ impl Work<'_> {
                 absolute += weight.abs();
             }
             let bias = if scale > 0.0 {
-                round(f64::from(bias) / (source_scale * scale)).clamp(-most_bias, most_bias)
+                round(f64::from(bias) / (source_scale * scale))
+                    .max(-most_bias)
+                    .min(most_bias)
             } else {
                 0
             };
@@ -202,16 +205,20 @@ impl Work<'_> {
                 } else {
                     CHANNEL
                 };
-            let place = record.get_mut(start..start + CHANNEL).ok_or(Error::Plan)?;
-            place.copy_from_slice(&words);
+            let place = record
+                .get_mut(start..)
+                .and_then(|own| own.first_chunk_mut());
+            *place.ok_or(Error::Plan)? = words;
             let bytes = bytemuck::must_cast_slice_mut::<u32, i8>(record);
-            for (term, weight) in kernel.iter().skip(filter).step_by(filters).enumerate() {
+            for (term, weight) in weights_of(filter).enumerate() {
                 let weight = quantized_weight(*weight, own.scale);
                 if let Some(geometry) = &geometry {
                     let at = 4 * (start + CHANNEL) + 2 * narrow_place(geometry, term);
-                    let place = bytes.get_mut(at..at + 2).ok_or(Error::Plan)?;
+                    let place = bytes
+                        .get_mut(at..)
+                        .and_then(|bytes| bytes.first_chunk_mut());
                     let value = i16::from(weight).to_ne_bytes();
-                    place.copy_from_slice(&value.map(|byte| byte as i8));
+                    *place.ok_or(Error::Plan)? = value.map(|byte| byte as i8);
                 } else {
                     let at = 4 * CHANNEL * filters + self.place(terms, filters, term, filter);
                     *bytes.get_mut(at).ok_or(Error::Plan)? = weight;

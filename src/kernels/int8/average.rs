@@ -1,12 +1,13 @@
 //! Means.
 
 use super::{Requantize, saturate};
+use crate::kernels::rows::rows_mut;
 use crate::kernels::window::Window;
 
 /// The mean of the values under each window that are not padding, halves away from zero, as TensorFlow Lite has it.
 pub(crate) fn average_pool(window: Window, channels: usize, x: &[i8], y: &mut [i8]) {
     let Window { rows, columns } = window;
-    for (at, y) in y.chunks_exact_mut(channels.max(1)).enumerate() {
+    for (at, y) in rows_mut(y, channels).enumerate() {
         let place = (at / columns.output.max(1), at % columns.output.max(1));
         for (channel, y) in y.iter_mut().enumerate() {
             let (mut sum, mut count) = (0, 0);

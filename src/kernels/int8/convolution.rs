@@ -159,6 +159,8 @@ impl Places {
 pub(super) use packed::Weights;
 
 mod packed {
+    use crate::kernels::rows::rows;
+
     /// The packed weights of two filters or of a last one. The type proves that they start at a whole word if each has a multiple of 4.
     #[derive(Clone, Copy)]
     pub(in crate::kernels::int8) struct Weights<'a>(&'a [i8]);
@@ -173,7 +175,7 @@ mod packed {
         ) -> (impl Iterator<Item = Self> + Clone, Self) {
             let kernel = bytemuck::must_cast_slice::<u32, i8>(kernel);
             let last = kernel.get(2 * terms * pairs..).unwrap_or_default();
-            (kernel.chunks_exact(2 * terms).map(Self), Self(last))
+            (rows(kernel, 2 * terms).map(Self), Self(last))
         }
 
         #[inline(always)]

@@ -1,6 +1,7 @@
 //! Depthwise convolution.
 
 use super::Requantize;
+use crate::kernels::rows::rows_mut;
 use crate::kernels::window::Window;
 
 /// Channels that are summed up together.
@@ -33,7 +34,7 @@ impl Depthwise<'_> {
             .0;
         let kernel = bytemuck::must_cast_slice::<u32, i8>(kernel);
         let y = core::mem::take(&mut self.y);
-        for (at, y) in y.chunks_exact_mut(filters.max(1)).enumerate() {
+        for (at, y) in rows_mut(y, filters).enumerate() {
             let place = (at / columns, at % columns);
             let (blocks, rest) = y.as_chunks_mut::<TOGETHER>();
             let (own, own_rest) = channels.as_chunks::<TOGETHER>();
@@ -76,7 +77,7 @@ impl Depthwise<'_> {
                 for (f, (sum, weight)) in sums.iter_mut().zip(own).enumerate() {
                     let channel = match self.multiplier {
                         1 => first + f,
-                        multiplier => (first + f) / multiplier,
+                        multiplier => (first + f) / multiplier.max(1),
                     };
                     let x = match values {
                         Some(values) => values.get(channel).copied().unwrap_or_default(),

@@ -1,6 +1,7 @@
 //! The largest values.
 
 use super::processor;
+use crate::kernels::rows::{rows, rows_mut};
 use crate::kernels::window::Window;
 
 /// The largest value under each window; padding is never one.
@@ -10,10 +11,7 @@ pub(crate) fn max_pool(window: Window, channels: usize, x: &[i8], y: &mut [i8]) 
     let squares = (rows.kernel, columns.kernel, columns.stride) == (2, 2, 2)
         && channels.is_multiple_of(4)
         && 2 * columns.output <= columns.input;
-    for (row, y) in y
-        .chunks_exact_mut((columns.output * channels).max(1))
-        .enumerate()
-    {
+    for (row, y) in rows_mut(y, columns.output * channels).enumerate() {
         let source = |tap| {
             let row = rows.input_at(row, tap)?;
             x.get(row * row_len..(row + 1) * row_len)
@@ -26,7 +24,7 @@ pub(crate) fn max_pool(window: Window, channels: usize, x: &[i8], y: &mut [i8]) 
         }
         y.fill(i8::MIN);
         for row in (0..rows.kernel).filter_map(source) {
-            for (column, y) in y.chunks_exact_mut(channels.max(1)).enumerate() {
+            for (column, y) in rows_mut(y, channels).enumerate() {
                 for tap in 0..columns.kernel {
                     let Some(column) = columns.input_at(column, tap) else {
                         continue;
@@ -44,7 +42,7 @@ pub(crate) fn max_pool(window: Window, channels: usize, x: &[i8], y: &mut [i8]) 
 /// The largest value of each channel.
 pub(crate) fn global_maximum(x: &[i8], y: &mut [i8]) {
     y.fill(i8::MIN);
-    for x in x.chunks_exact(y.len().max(1)) {
+    for x in rows(x, y.len()) {
         for (y, x) in y.iter_mut().zip(x) {
             *y = (*y).max(*x);
         }

@@ -2,6 +2,7 @@
 
 use super::Requantize;
 use super::convolution::{NARROW_WORDS, Places, Weights};
+use crate::kernels::rows::{rows, rows_mut};
 
 /// `accumulator + round(a · b / 2^32)`, halves up.
 #[inline(always)]
@@ -46,7 +47,7 @@ fn dot_run<const F: usize>(
     let (groups, tails) = weights
         .split_at_checked(len / 4 * 4 * F)
         .unwrap_or_default();
-    for (group, weights) in groups.chunks_exact(4 * F).enumerate() {
+    for (group, weights) in rows(groups, 4 * F).enumerate() {
         for (f, weights) in weights.as_chunks::<4>().0.iter().enumerate() {
             let [w0, w2, w1, w3] = weights.map(i32::from);
             for (sums, pixel) in sums.iter_mut().zip(pixels) {
@@ -59,7 +60,7 @@ fn dot_run<const F: usize>(
         }
     }
     let first = len / 4 * 4;
-    for (tail, weights) in tails.chunks_exact(F).take(len % 4).enumerate() {
+    for (tail, weights) in rows(tails, F).take(len % 4).enumerate() {
         for (sums, pixel) in sums.iter_mut().zip(pixels) {
             let x = i32::from(pixel.get(first + tail).copied().unwrap_or_default());
             for (sum, weight) in sums.iter_mut().zip(weights) {
@@ -76,7 +77,7 @@ pub(super) fn dot_bytes<const F: usize>(sums: &mut [i32; F], x: &[i8], weights: 
         .split_at_checked(x.len() / 4 * 4 * F)
         .unwrap_or_default();
     let (values, rest) = x.as_chunks::<4>();
-    for (values, weights) in values.iter().zip(groups.chunks_exact(4 * F)) {
+    for (values, weights) in values.iter().zip(rows(groups, 4 * F)) {
         let values = values.map(i32::from);
         for (sum, weights) in sums.iter_mut().zip(weights.as_chunks::<4>().0) {
             for (x, weight) in values.iter().zip(weights) {
@@ -84,7 +85,7 @@ pub(super) fn dot_bytes<const F: usize>(sums: &mut [i32; F], x: &[i8], weights: 
             }
         }
     }
-    for (x, weights) in rest.iter().zip(tails.chunks_exact(F)) {
+    for (x, weights) in rest.iter().zip(rows(tails, F)) {
         for (sum, weight) in sums.iter_mut().zip(weights) {
             *sum = sum.wrapping_add(i32::from(*x) * i32::from(*weight));
         }
@@ -102,7 +103,7 @@ pub(super) fn narrow_row(
 ) {
     let steps = places.narrow_rows();
     let mut values = values;
-    for y in y.chunks_exact_mut(filters.len().max(1)) {
+    for y in rows_mut(y, filters.len()) {
         let mut pixel = [0; 2 * NARROW_WORDS];
         for (pixel, step) in pixel.as_chunks_mut::<4>().0.iter_mut().zip(steps) {
             if let Some(values) = values.get(step..).and_then(|values| values.first_chunk()) {

@@ -3,6 +3,8 @@
 //! A number of `Qm` has `m` bits before the point, a sign, and `31 - m` after it. The polynomial, the factors and the starting value
 //! are those of gemmlowp (`fixedpoint.h`), which TensorFlow Lite defines its softmax by.
 
+use crate::kernels::rows::rows_mut;
+
 /// What the scale of the input makes of a difference of two inputs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SoftmaxScale {
@@ -15,7 +17,7 @@ pub(crate) struct SoftmaxScale {
 
 /// In place, for every `channels` values. The output's scale is 1/256, its zero point -128.
 pub(crate) fn softmax(scale: SoftmaxScale, channels: usize, y: &mut [i8]) {
-    for y in y.chunks_exact_mut(channels.max(1)) {
+    for y in rows_mut(y, channels) {
         let largest = y.iter().copied().max().unwrap_or_default();
         let exponential = |value: i8| {
             let difference = i32::from(value) - i32::from(largest);
