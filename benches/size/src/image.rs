@@ -181,16 +181,19 @@ fn panic_functions(elf: &Elf) -> Vec<String> {
         .symbols()
         .filter(|symbol| symbol.is_definition())
         .filter_map(|symbol| symbol.name().ok())
-        .filter(|name| {
-            ["panicking", "rust_begin_unwind", "panic_fmt"]
-                .iter()
-                .any(|part| name.contains(part))
-        })
+        .filter(|name| is_panic(name))
         .map(readable)
         .collect();
     functions.sort();
     functions.dedup();
     functions
+}
+
+/// Whether a symbol belongs to the panic machinery.
+pub fn is_panic(symbol: &str) -> bool {
+    ["panicking", "rust_begin_unwind", "panic_fmt"]
+        .iter()
+        .any(|part| symbol.contains(part))
 }
 
 fn pieces(elf: &Elf) -> Vec<Piece> {
@@ -211,7 +214,7 @@ fn pieces(elf: &Elf) -> Vec<Piece> {
 }
 
 /// A function's name without the hash.
-fn readable(symbol: &str) -> String {
+pub fn readable(symbol: &str) -> String {
     format!("{:#}", demangle(symbol))
 }
 

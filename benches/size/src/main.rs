@@ -6,10 +6,15 @@
 //!
 //! The programs are in `firmware/`. `EMBEDDED_CARGO` is the cargo that has their target, `cargo` if it is not set.
 //! `--list` adds every function and constant with its size; `--check` fails when a limit is exceeded.
+//!
+//! `--panics` scans instead the programs in `sessions/`, one for each session of the library, at the
+//! optimization levels "z", "s" and 3. It fails if one of them links a panic, and prints the functions
+//! that call it and the lines of source code that it names. `--panics int8 reader` scans these two.
 
 mod build;
 mod embedded;
 mod image;
+mod panics;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -57,7 +62,12 @@ const BUDGETS: [Budget; 4] = [
 ];
 
 fn main() -> ExitCode {
-    match measure() {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let passes = match arguments.split_first() {
+        Some((first, programs)) if first == "--panics" => panics::scan(programs),
+        _ => measure(&arguments),
+    };
+    match passes {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -68,14 +78,17 @@ fn main() -> ExitCode {
 }
 
 /// Builds, measures and prints; false if limits are to be checked and one is exceeded.
-fn measure() -> Result<bool, Box<dyn Error>> {
+fn measure(arguments: &[String]) -> Result<bool, Box<dyn Error>> {
     let (mut check, mut list) = (false, false);
-    for argument in std::env::args().skip(1) {
+    for argument in arguments {
         match argument.as_str() {
             "--check" => check = true,
             "--list" => list = true,
             other => {
-                return Err(format!("unknown argument {other}: expected --check or --list").into());
+                return Err(format!(
+                    "unknown argument {other}: expected --check, --list or --panics"
+                )
+                .into());
             }
         }
     }
