@@ -202,15 +202,19 @@ impl Plan {
 }
 
 const fn outputs(network: &Network) -> Outputs {
-    let layers = network.layers();
-    let mut tensor = layers.len();
+    let mut tensor = network.len();
     // Layers that change nothing about what the values mean.
-    while tensor > 0 && matches!(layers[tensor - 1].op, Op::Flatten | Op::Dropout { .. }) {
-        tensor = layers[tensor - 1].source as usize;
+    while tensor > 0
+        && matches!(
+            network.layer(tensor - 1).op,
+            Op::Flatten | Op::Dropout { .. }
+        )
+    {
+        tensor = network.layer(tensor - 1).source as usize;
     }
     Outputs {
         len: network.output_shape().len(),
-        is_softmax: tensor > 0 && matches!(layers[tensor - 1].op, Op::Softmax),
+        is_softmax: tensor > 0 && matches!(network.layer(tensor - 1).op, Op::Softmax),
     }
 }
 

@@ -285,7 +285,8 @@ mod tests {
 
     #[test]
     fn impossible_checkpoints_are_not_resumed() {
-        let changes: [(fn(&mut State), &str); 9] = [
+        type Change = fn(&mut State);
+        let changes: [(Change, &str); 9] = [
             (
                 |state| {
                     state.epochs = vec![state.epochs[0]; 9];

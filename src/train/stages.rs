@@ -37,7 +37,8 @@ impl<G: Graph, L: Loss, O: Optimizer, R: Rounding> Trainer<'_, G, L, O, R> {
         if const { !G::USES.has(Kind::BatchNorm) } {
             return Ok(());
         }
-        let capacity = self.workspace.capacity();
+        // A workspace holds at least one sample.
+        let capacity = self.workspace.capacity().max(1);
         match self.graph.sizes().pixelwise_batch_norm {
             Some(layer) if samples > 0 && (capacity == 1 || samples % capacity == 1) => {
                 Err(Error::SingleValue {

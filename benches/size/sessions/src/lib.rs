@@ -100,7 +100,7 @@ impl Model for Images {
         let net = net.conv2d(8, 2).dilation(2).padding(Padding::Same);
         let body = net.conv2d(8, 1).bias(false).sigmoid();
         let net = net.residual(body, net).depthwise_conv2d(2, 2);
-        net.global_average_pool().light_dense(10, 4).softmax()
+        net.global_average_pool().light_dense(10, 4)
     };
 }
 
@@ -111,7 +111,7 @@ pub struct Others;
 impl Model for Others {
     const NET: Network = {
         let net = Network::input(6, 6, 2).conv2d(4, 3).frozen().max_pool2d(3);
-        let net = net.dilation(1).flatten().dense(6).batch_norm();
+        let net = net.dilation(1).flatten().dense(6).softmax().batch_norm();
         let sizes = CustomSizes {
             output: net.output_shape(),
             weights: 1,

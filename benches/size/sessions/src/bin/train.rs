@@ -14,7 +14,7 @@ program!(run);
 
 fn run() -> Result<(), Error> {
     train(Images, memory!(Images::NET, Sgd, 2))?;
-    train(Others, memory!(Others::NET, Sgd, 1))
+    train(Others, memory!(Others::NET, Sgd, 2))
 }
 
 fn train(graph: impl Graph, memory: Memory<'_>) -> Result<(), Error> {
