@@ -2,7 +2,6 @@
 
 use super::{Optimizer, Step, subtract};
 use crate::error::Error;
-use crate::kernels::elementwise::is_finite;
 
 /// `w -= rate · g`: no state.
 ///
@@ -124,12 +123,7 @@ impl Optimizer for HeavyBall {
 
     fn begin(&self, gradients: &mut [f32]) {
         for u in gradients {
-            // Left by a step that ended early, with a sum that overflowed.
-            *u = if is_finite(*u) {
-                *u * self.momentum
-            } else {
-                0.0
-            };
+            *u *= self.momentum;
         }
     }
 

@@ -12,6 +12,7 @@ pub use partial::PartialStep;
 use crate::dataset::Dataset;
 use crate::error::{Buffer, Error};
 use crate::infer::check_layers;
+use crate::kernels::elementwise::all_finite;
 use crate::layers::{self, Mode};
 use crate::loss::Loss;
 use crate::metrics::Metrics;
@@ -246,7 +247,8 @@ impl<'m, G: Graph, L: Loss, O: Optimizer> Trainer<'m, G, L, O> {
 }
 
 impl<'m, G: Graph, L: Loss, O: Optimizer, R: Rounding> Trainer<'m, G, L, O, R> {
-    /// Starts afresh: the weights of [`Network::initialize`], the state of the optimizer and the gradients at 0, and no step done.
+    /// Starts afresh: the weights of [`Network::initialize`], the state of the optimizer at 0, a velocity in the gradients too, and no step
+    /// done.
     ///
     /// For a [`Model`](crate::Model), only the table of its own layers is linked, and the code of an [`Initializer`](crate::Initializer)
     /// only if a layer has it.
@@ -256,7 +258,9 @@ impl<'m, G: Graph, L: Loss, O: Optimizer, R: Rounding> Trainer<'m, G, L, O, R> {
     /// [`Error::Plan`] as everywhere else; the lengths were checked by [`new`](Self::new).
     pub fn initialize(&mut self, seed: u64) -> Result<(), Error> {
         self.optimizer_state.fill(0.0);
-        self.gradients.fill(0.0);
+        if const { O::KEEPS_GRADIENTS } {
+            self.gradients.fill(0.0);
+        }
         self.step = 0;
         initialize::<G>(self.graph.layers(), self.weights, seed)
     }
@@ -284,7 +288,8 @@ impl<'m, G: Graph, L: Loss, O: Optimizer, R: Rounding> Trainer<'m, G, L, O, R> {
         self.weights
     }
 
-    /// The gradients of the last minibatch, those of the trainable layers in layer order; 0 after [`Error::NonFinite`].
+    /// The gradients of the last minibatch, those of the trainable layers in layer order. After [`Error::NonFinite`] they may be anything, but
+    /// 0 where [`HeavyBall`](crate::optim::HeavyBall) keeps its velocity in them.
     pub fn gradients(&self) -> &[f32] {
         self.gradients
     }
@@ -389,7 +394,13 @@ impl<'m, G: Graph, L: Loss, O: Optimizer, R: Rounding> Trainer<'m, G, L, O, R> {
         while done < samples {
             let mode = self.training_mode(done);
             let part = self.workspace.capacity().min(samples - done);
-            self.read(data, &mut indices, 0..part, part)?;
+            if let Err(error) = self.read(data, &mut indices, 0..part, part) {
+                // What the samples before added may have overflowed, and an optimizer may go on from there.
+                if const { O::KEEPS_GRADIENTS } && !all_finite(self.gradients) {
+                    self.gradients.fill(0.0);
+                }
+                return Err(error);
+            }
             self.forward(layers.clone(), part, mode)
                 .ok_or(Error::Plan)?;
             self.losses(0, part, weight, &mut metrics, |_| {})

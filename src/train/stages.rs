@@ -83,8 +83,8 @@ impl<G: Graph, L: Loss, O: Optimizer, R: Rounding> Trainer<'_, G, L, O, R> {
             let target = first_of(&mut targets_left, sizes.output).ok_or(Error::Plan)?;
             let sample = indices.next().ok_or(Error::Empty)?;
             // What `read` leaves unwritten must not be the numbers of another sample.
-            input.fill(f32::NAN);
-            target.fill(f32::NAN);
+            unset(input);
+            unset(target);
             let mut target = Target::new(target);
             data.read(sample, input, &mut target)
                 .map_err(Error::Dataset)?;
@@ -265,10 +265,11 @@ impl<G: Graph, L: Loss, O: Optimizer, R: Rounding> Trainer<'_, G, L, O, R> {
         Step { number, rate }
     }
 
-    /// What was not finite in the next step. The gradients that led there are forgotten, for an optimizer that adds the next ones to
-    /// them.
+    /// What was not finite in the next step. An optimizer that adds the next gradients to these forgets them.
     pub(super) fn non_finite<D>(&mut self, quantity: Quantity) -> Error<D> {
-        self.gradients.fill(0.0);
+        if const { O::KEEPS_GRADIENTS } {
+            self.gradients.fill(0.0);
+        }
         let step = self.step.saturating_add(1);
         Error::NonFinite { quantity, step }
     }
@@ -295,6 +296,12 @@ impl<G: Graph, L: Loss, O: Optimizer, R: Rounding> Trainer<'_, G, L, O, R> {
         }
         penalty
     }
+}
+
+/// Marks values that are still to be written.
+#[inline(never)]
+fn unset(values: &mut [f32]) {
+    values.fill(f32::NAN);
 }
 
 /// The class of a target that is one: 1 there, 0 elsewhere.

@@ -41,7 +41,7 @@ const BUDGETS: [Budget; 4] = [
     Budget {
         program: "train_sgd",
         title: "SGD training",
-        code: 4_700,
+        code: 4_750,
         network_table: 200,
         stack_frame: 256,
     },
