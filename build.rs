@@ -2,7 +2,8 @@
 //! whether the compiler optimizes for size alone.
 
 fn main() {
-    println!("cargo::rerun-if-changed=build.rs");
+    // Of nothing else: the script itself is compiled again where it changes.
+    println!("cargo::rerun-if-env-changed=CARGO_ENCODED_RUSTFLAGS");
     println!("cargo::rustc-check-cfg=cfg(lightlayers_dsp)");
     let target = std::env::var("TARGET").unwrap_or_default();
     let flags = std::env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();

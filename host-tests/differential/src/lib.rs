@@ -9,6 +9,11 @@
 //! folded away, calibration, quantized weights, inference in integers and two steps of quantization-aware training are all part of a
 //! run. NaNs are equal to each other: their signs and payloads are the processor's choice.
 
+#![expect(
+    clippy::duplicate_mod,
+    reason = "the run is compiled against two builds of the library"
+)]
+
 mod features;
 mod plain;
 mod random_network;
