@@ -259,11 +259,6 @@ mod tests {
             }
         }
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     fn metrics(samples: u32) -> Metrics {
         Metrics {
