@@ -117,7 +117,7 @@ fn the_bytes_are_the_real_numbers() {
 struct Normalized;
 
 impl Model for Normalized {
-    const NET: Network = Network::input(8, 8, 1).flatten().dense(10).batch_norm();
+    const NET: Network = Network::input(8, 8, 1).batch_norm().flatten().dense(10);
 }
 
 #[derive(Clone, Copy)]
@@ -144,7 +144,7 @@ fn what_cannot_be_quantized_is_told() {
     assert!(matches!(
         integers,
         Err(Error::Unquantizable {
-            layer: 2,
+            layer: 0,
             name: "batch_norm",
             ..
         })
