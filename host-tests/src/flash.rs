@@ -1,6 +1,8 @@
-//! A NOR flash memory in which power fails and pages wear out.
+//! A NOR flash memory in which power fails, reads fail and pages wear out.
 //!
 //! It is strict: a read, write or erasure that is not aligned, or a word that is written twice between two erasures, is a panic.
+
+use std::ops::Range;
 
 use embedded_storage::nor_flash::{
     ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash, check_erase, check_read,
@@ -88,6 +90,12 @@ pub struct SimulatedFlash<const WRITE: usize, const ERASE: usize> {
     cut: Option<(u64, Torn)>,
     is_off: bool,
     reports_torn_words: bool,
+    /// Calls of `read` so far.
+    reads: u64,
+    /// The calls that fail.
+    failing_reads: Range<u64>,
+    /// The bytes that cannot be read.
+    unreadable: Range<u32>,
     rng: Rng,
 }
 
@@ -106,6 +114,9 @@ impl<const WRITE: usize, const ERASE: usize> SimulatedFlash<WRITE, ERASE> {
             cut: None,
             is_off: false,
             reports_torn_words: false,
+            reads: 0,
+            failing_reads: 0..0,
+            unreadable: 0..0,
             rng,
         }
     }
@@ -118,6 +129,22 @@ impl<const WRITE: usize, const ERASE: usize> SimulatedFlash<WRITE, ERASE> {
     /// Reading a word whose write or erasure was cut off is an error, as in memories that correct errors.
     pub fn report_torn_words(&mut self) {
         self.reports_torn_words = true;
+    }
+
+    /// So many reads fail after `reads` more of them, as on a bus that is disturbed.
+    pub fn fail_reads(&mut self, reads: u64, times: u64) {
+        let first = self.reads + reads;
+        self.failing_reads = first..first + times;
+    }
+
+    /// From now on, no read of these bytes succeeds.
+    pub fn refuse_reads_of(&mut self, bytes: Range<u32>) {
+        self.unreadable = bytes;
+    }
+
+    /// Calls of `read` so far.
+    pub fn reads(&self) -> u64 {
+        self.reads
     }
 
     /// The power fails in the operation that comes after `operations` more of them.
@@ -254,6 +281,12 @@ impl<const WRITE: usize, const ERASE: usize> ReadNorFlash for SimulatedFlash<WRI
         check_read(self, offset, bytes.len()).expect("an aligned read");
         if self.is_off {
             return Err(FlashError::Power);
+        }
+        self.reads += 1;
+        let end = offset + bytes.len() as u32;
+        let refused = offset < self.unreadable.end && self.unreadable.start < end;
+        if refused || self.failing_reads.contains(&(self.reads - 1)) {
+            return Err(FlashError::Unreadable);
         }
         let start = offset as usize;
         let words = start / WRITE..(start + bytes.len()).div_ceil(WRITE);

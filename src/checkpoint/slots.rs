@@ -11,6 +11,9 @@ use crate::file::{Aligned, BLOCK};
 /// The bytes that are read or written at once: whole words of any flash memory, and little enough for the stack.
 const CHUNK: usize = 256;
 
+/// How often a read is tried before its error counts.
+const READ_ATTEMPTS: u32 = 4;
+
 /// A flash memory's units, checked while compiling.
 pub(super) struct Units<F>(core::marker::PhantomData<F>);
 
@@ -153,7 +156,7 @@ impl<F: NorFlash> Slots<F> {
         read.is_ok() && is_marked
     }
 
-    /// Reads whole blocks, within a slot.
+    /// Reads whole blocks, within a slot. A read that fails is tried again: one error may be the bus's, and not the memory's.
     pub(super) fn read(
         &mut self,
         from: u32,
@@ -166,7 +169,15 @@ impl<F: NorFlash> Slots<F> {
             let bytes = (len - read).min(CHUNK as u32);
             let words = bytes.next_multiple_of(Units::<F>::WORD) as usize;
             let words = chunk.0.get_mut(..words).unwrap_or_default();
-            self.flash.read(from + read, words)?;
+            let mut left = READ_ATTEMPTS;
+            loop {
+                left -= 1;
+                match self.flash.read(from + read, words) {
+                    Ok(()) => break,
+                    Err(error) if left == 0 => return Err(error),
+                    Err(_) => {}
+                }
+            }
             let blocks = words.get(..bytes as usize).unwrap_or_default();
             blocks.as_chunks().0.iter().for_each(&mut take);
             read += bytes;

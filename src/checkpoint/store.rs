@@ -79,6 +79,8 @@ struct Survey {
     /// Where the next save tries first, and its number.
     next_slot: u32,
     next_sequence: Option<u32>,
+    /// The record of a slot could not be read: its number may be higher than all others.
+    hides: bool,
 }
 
 impl<F: NorFlash> CheckpointStore<F> {
@@ -131,6 +133,9 @@ impl<F: NorFlash> CheckpointStore<F> {
             .map_err(CheckpointError::Buffer)?;
         self.slots.check_room(writer.size())?;
         let survey = self.survey()?;
+        if survey.hides {
+            self.forget_unreadable();
+        }
         if survey
             .newest
             .is_some_and(|(_, slot)| slot == survey.next_slot)
@@ -166,6 +171,7 @@ impl<F: NorFlash> CheckpointStore<F> {
                         kept: Some(slot),
                         next_slot: following,
                         next_sequence,
+                        hides: false,
                     });
                     return Ok(self.checkpoint(&record, slot));
                 }
@@ -174,9 +180,21 @@ impl<F: NorFlash> CheckpointStore<F> {
         }
         self.survey = Some(Survey {
             next_sequence,
+            hides: false,
             ..survey
         });
         result
+    }
+
+    /// Before a save, erases records that cannot be read: one that can be read at a later start might have a higher number than the save,
+    /// and win.
+    fn forget_unreadable(&mut self) {
+        for slot in 0..self.slots.count {
+            if self.slots.record(slot).is_err() {
+                // A page that cannot be erased does not keep the save from going on.
+                let _ = self.slots.erase_record(slot);
+            }
+        }
     }
 
     /// Before a save takes the place of the newest checkpoint, because it has no mark.
@@ -327,18 +345,18 @@ impl<F: NorFlash> CheckpointStore<F> {
         result
     }
 
-    /// Where the next save goes. Damaged checkpoints are no error there.
+    /// Where the next save goes. Damaged checkpoints are no error there. After a look that could not read all records, another one.
     fn survey(&mut self) -> Result<Survey, CheckpointError<F::Error>> {
         match self.survey {
-            Some(survey) => Ok(survey),
-            None => self.look(is_whole),
+            Some(survey) if !survey.hides => Ok(survey),
+            _ => self.look(is_whole),
         }
     }
 
     /// Looks for the newest checkpoint that `is_usable`, from the newest record down, and remembers what it found.
     ///
-    /// What cannot be read is as good as damaged if a usable checkpoint is found: some memories report an error where a write was cut
-    /// off. If none is, it is an error, because the number of the newest is not known.
+    /// What cannot be read, however often it is tried, is as good as damaged if a usable checkpoint is found: some memories report an error
+    /// where a write was cut off. If none is, it is an error, because the number of the newest is not known.
     #[inline(never)]
     fn look(
         &mut self,
@@ -356,6 +374,7 @@ impl<F: NorFlash> CheckpointStore<F> {
             kept: None,
             next_slot: next.map_or(0, |(_, slot)| self.slots.after(slot)),
             next_sequence: Some(0),
+            hides: unreadable.is_some(),
         };
         if let Some((highest, _)) = next {
             // Slots that cannot be read may have the numbers that would come next.

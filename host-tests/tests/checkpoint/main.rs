@@ -4,6 +4,7 @@ mod bytes;
 mod hostile;
 mod misuse;
 mod power;
+mod read_errors;
 mod resume;
 mod run;
 mod wear;
