@@ -299,7 +299,7 @@ fn what_belongs_to_another_network_is_refused() {
         let plan = Plan::new(net);
         let quantizations = vec![Quantization::PIXELS; tensors];
         let mut rounded = vec![0.0; weights];
-        let mut buffers = Buffers::new::<Sgd>(net, &vec![0.5; net.weights()], 1);
+        let mut buffers = Buffers::new::<Sgd>(net, &vec![0.5; net.weights()], 2);
         let trainer = Trainer::new(&plan, MeanSquaredError, Sgd, buffers.memory()).expect("fits");
         let result = trainer.quantization_aware(&quantizations, &mut rounded);
         result.map(|_| ()).err()
