@@ -383,7 +383,9 @@ fn the_quantity_that_was_not_finite() {
     let plan = Plan::new(&NET);
     let weights = random_weights(&NET, 1);
     let mut buffers = Buffers::new::<Sgd>(&NET, &weights, 1);
-    let mut trainer = Trainer::new(&plan, Faulty, Sgd, buffers.memory()).expect("buffers fit");
+    let heavy_ball = Sgd::heavy_ball(0.9).unwrap();
+    let trainer = Trainer::new(&plan, Faulty, heavy_ball, buffers.memory());
+    let mut trainer = trainer.expect("buffers fit");
     for (target, rate, quantity) in [
         (2.0, 0.1, Quantity::Gradient),
         (3.0, 0.1, Quantity::Loss),
@@ -391,6 +393,7 @@ fn the_quantity_that_was_not_finite() {
     ] {
         let result = trainer.step(&mut samples(0.5, target), 0..1, rate);
         assert_eq!(result, Err(Error::NonFinite { quantity, step: 1 }));
+        // The velocity starts again.
         assert!(trainer.gradients().iter().all(|g| *g == 0.0));
     }
 }
