@@ -77,8 +77,11 @@
 //! - A slot that does not hold what was written, or whose driver reports an error, is passed over for the next one; the save is an error
 //!   only if none is left. With two slots, that is the first worn page; with more, training goes on.
 //! - A checkpoint that was damaged later, by a worn page that forgets, is noticed by its checksum, and the one before is loaded.
-//! - A read that fails is tried four times. A record that cannot be read even then counts as cut off: the next save erases it, so that it
-//!   can never come back as a newer checkpoint.
+//! - A read that fails is tried four times. A record that cannot be read even then counts as cut off, and the next save erases it.
+//!
+//! Two cases are not safe yet. A read error that outlasts the four tries can make the next save overwrite the newest checkpoint. And
+//! after a save that passed over a slot, a power cut within the record in the next slot can leave a weak word: that record may read as
+//! whole at a later start, and be taken for newer than a save that has returned `Ok` since.
 //!
 //! A checksum of 32 bits notices every change within 32 bits in a row, and every change of 2 bits, in files of up to 11 KB of 3 bits; of
 //! other damage, one in 2³² passes. What a cut leaves behind meets two of them: the record has one of its own, and the one of the file
